@@ -1,0 +1,221 @@
+"""Every knob of the service, read from the environment. See docs/settings.md.
+
+Safe by default: without DEBUG there is no start without a secret key and named hosts,
+and everything is meant to be reached over HTTPS.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from phonegoggles import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# -- Safety ------------------------------------------------------------------------------
+
+DEBUG = env.flag("DEBUG", False)
+SECRET_KEY = env.required("SECRET_KEY", "it signs sessions and cursors; make one with `openssl rand -hex 32`")
+if not DEBUG and len(SECRET_KEY) < 32:
+    raise env.refuse("SECRET_KEY", "is shorter than 32 characters")
+
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
+if not DEBUG and not ALLOWED_HOSTS:
+    raise env.refuse("ALLOWED_HOSTS", "is not set: name the hosts that this service answers for")
+if not DEBUG and "*" in ALLOWED_HOSTS:
+    raise env.refuse("ALLOWED_HOSTS", "must not be '*': name the hosts that this service answers for")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+
+# HTTPS=false is for a private network whose callers speak plain HTTP; `check --deploy` then complains, rightly.
+HTTPS = env.flag("HTTPS", not DEBUG)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+if env.flag("TRUST_X_FORWARDED_PROTO", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# -- What it is made of --------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "knox",
+    "axes",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "calls",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "phonegoggles.urls"
+WSGI_APPLICATION = "phonegoggles.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# -- Database ------------------------------------------------------------------------------
+
+# One connection setting for both kinds. SQLite: a writer takes its lock at BEGIN (IMMEDIATE) and waits
+# for it, so that concurrent writers queue up and none sees "database is locked"; FULL makes each commit
+# survive a power cut, which is what our 200 promises (docs/decisions/0003-sqlite-durability.md).
+SQLITE_OPTIONS: dict[str, Any] = {
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+}
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.parse(
+        env.text("DATABASE_URL") or f"sqlite:///{(BASE_DIR / 'db.sqlite3').as_posix()}",
+        conn_max_age=0,
+    )
+}
+_database = DATABASES["default"]
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["OPTIONS"] = {**SQLITE_OPTIONS, **_database.get("OPTIONS", {})}
+elif _database["ENGINE"] == "django.db.backends.postgresql":
+    # Each process keeps at most this many connections open; 0 opens one for every request.
+    _pool = env.number("DATABASE_POOL", 8)
+    if _pool:
+        _database.setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": _pool, "timeout": 10}
+else:
+    raise env.refuse("DATABASE_URL", "must be a postgresql:// or sqlite:// address")
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# knox only lends its code: its own table is replaced by calls.AccessToken and never made.
+MIGRATION_MODULES = {"knox": None}
+
+# -- Who may come in -----------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+# Ten wrong passwords for one name from one address close that pair for a quarter of an hour.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ACCESS_FAILURE_LOG = False
+AXES_VERBOSE = False
+
+KNOX_TOKEN_MODEL = "calls.AccessToken"  # noqa: S105 - a model's name
+REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
+
+# "60/minute" and the like; empty means off.
+THROTTLE_READS = env.text("THROTTLE_READS")
+THROTTLE_FAILED_AUTH = env.text("THROTTLE_FAILED_AUTH", "60/minute")
+
+# -- The API -------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "calls.api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["calls.api.permissions.HasDeclaredRight"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "calls.api.negotiation.AlwaysJSON",
+    "DEFAULT_THROTTLE_CLASSES": ["calls.api.throttles.ReadThrottle"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "calls.api.errors.answer_exception",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNICODE_JSON": True,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "phonegoggles",
+    "DESCRIPTION": "Phone-call events in; the state of every call, call history and live updates out.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# -- The product ---------------------------------------------------------------------------
+
+# Numbers, or the beginnings of numbers, that belong to the organisation: they tell inbound from outbound.
+OWN_NUMBERS = env.words("OWN_NUMBERS")
+
+# -- Language, time, files -----------------------------------------------------------------
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG
+# The doors of ingest read bodies themselves, up to their own limits; this one bounds everything else.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "phonegoggles",
+    "SITE_HEADER": "phonegoggles",
+    "SITE_SUBHEADER": "Every call, from its events",
+    "SITE_SYMBOL": "call",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+    # A 4xx is the caller's fault and has its own answer; it is no news for the operator's log.
+    "loggers": {"django.request": {"level": "ERROR"}},
+}

@@ -1,0 +1,17 @@
+"""The root of all addresses: health, the admin, and everything that `calls` offers."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from phonegoggles.health import livez
+
+urlpatterns = [
+    path("livez", livez, name="livez"),
+    path("admin/", admin.site.urls),
+    path("", include("calls.urls")),
+]
+
+handler400 = "calls.api.errors.bad_request"
+handler403 = "calls.api.errors.permission_denied"
+handler404 = "calls.api.errors.not_found"
+handler500 = "calls.api.errors.server_error"

@@ -1,0 +1,23 @@
+"""The product's own settings, in an environment fit for tests; `.env` is never read here."""
+
+import os
+
+os.environ.update(
+    SECRET_KEY="tests-only-" + "x" * 40,
+    DEBUG="false",
+    ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
+    HTTPS="false",
+    OWN_NUMBERS=os.environ.get("TEST_OWN_NUMBERS", ""),
+    DATABASE_POOL="0",
+    THROTTLE_FAILED_AUTH="",
+    THROTTLE_READS="",
+)
+
+from phonegoggles.settings import *  # noqa: E402, F403
+from phonegoggles.settings import DATABASES, STORAGES  # noqa: E402
+
+# A file, not memory: threads of one test then have connections of their own, as in real life.
+if "sqlite3" in DATABASES["default"]["ENGINE"]:
+    DATABASES["default"]["TEST"] = {"NAME": os.environ.get("TEST_SQLITE", "test.sqlite3")}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
