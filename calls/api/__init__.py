@@ -1,0 +1,1 @@
+"""Our clients speak to us: one resource, one file."""

@@ -1,0 +1,144 @@
+"""How every error looks: JSON with `detail`, `code` and, for single fields, `errors`."""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+logger = logging.getLogger(__name__)
+
+# Paths under which even errors from outside the views must be JSON.
+API_PATHS = ("/api/", "/process-events", "/call-history", "/ws/")
+# How long a caller should wait when the database cannot be reached, in seconds.
+RETRY_AFTER_SECONDS = 5
+
+
+class BodyTooLarge(exceptions.APIException):
+    """The body is over the limit (RFC 9110, section 15.5.14)."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body is too large."
+    default_code = "too_large"
+
+
+class Conflict(exceptions.APIException):
+    """What was asked contradicts what is already there (RFC 9110, section 15.5.10)."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "This contradicts what is already there."
+    default_code = "conflict"
+
+
+class BadRequest(exceptions.APIException):
+    """The request makes no sense as a whole."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_detail = "The request could not be understood."
+    default_code = "invalid"
+
+
+class Invalid(exceptions.APIException):
+    """Single fields are wrong; `errors` says which and why."""
+
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "invalid"
+
+    def __init__(self, errors: dict[str, list[str]], detail: str = "") -> None:
+        self.errors = errors
+        super().__init__(detail or "Invalid: " + ", ".join(errors) + ".")
+
+
+def body_of(detail: str, code: str, errors: dict[str, list[str]] | None = None) -> dict[str, Any]:
+    """Return the body of an error."""
+    body: dict[str, Any] = {"detail": detail, "code": code}
+    if errors:
+        body["errors"] = errors
+    return body
+
+
+def answer_exception(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Turn what a view raised into an answer; None lets Django report what nobody expected."""
+    if isinstance(exc, Http404):
+        exc = exceptions.NotFound()
+    elif isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied()
+    elif isinstance(exc, OperationalError):
+        # The database is away or overloaded. Nothing was stored, so the caller may simply try again.
+        logger.error("The database did not answer: %s", type(exc).__name__, exc_info=exc)
+        set_rollback()
+        return Response(
+            body_of("The database did not answer; nothing was stored. Try again.", "unavailable"),
+            status=status.HTTP_503_SERVICE_UNAVAILABLE,
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        )
+    if not isinstance(exc, exceptions.APIException):
+        return None
+    set_rollback()
+    headers: dict[str, str] = {}
+    if header := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = header
+    if (wait := getattr(exc, "wait", None)) is not None:
+        headers["Retry-After"] = str(max(1, round(wait)))
+    return Response(_body_of_exception(exc), status=exc.status_code, headers=headers)
+
+
+def _body_of_exception(exc: exceptions.APIException) -> dict[str, Any]:
+    if isinstance(exc, Invalid):
+        return body_of(str(exc.detail), "invalid", exc.errors)
+    if isinstance(exc, exceptions.ValidationError):
+        errors = exc.detail if isinstance(exc.detail, dict) else {"non_field_errors": exc.detail}
+        plain = {field: _texts(value) for field, value in errors.items()}
+        return body_of("Invalid: " + ", ".join(plain) + ".", "invalid", plain)
+    return body_of(str(exc.detail), str(exc.get_codes()))
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the messages of one field; those of nested fields are named by their path."""
+    if isinstance(value, dict):
+        return [f"{key}: {text}" for key, part in value.items() for text in _texts(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in (_texts(part) if isinstance(part, dict | list) else [str(part)])]
+    return [str(value)]
+
+
+# -- Errors from outside the views ------------------------------------------------------------
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith(API_PATHS)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that Django itself refused."""
+    if _is_api(request):
+        return JsonResponse(body_of("The request could not be understood.", "invalid"), status=400)
+    return defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that nobody with these rights may make."""
+    if _is_api(request):
+        return JsonResponse(body_of("You may not do this.", "permission_denied"), status=403)
+    return defaults.permission_denied(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a path that does not exist."""
+    if _is_api(request):
+        return JsonResponse(body_of("There is nothing at this address.", "not_found"), status=404)
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer when something went wrong that nobody foresaw; the log says what."""
+    if _is_api(request):
+        return JsonResponse(body_of("Something went wrong here. It has been logged.", "error"), status=500)
+    return defaults.server_error(request)
+
+

@@ -1,0 +1,66 @@
+"""One fact about one call, in the words of the house."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID, uuid5
+
+from calls.domain.vocabulary import RANKS, CallType, Direction, EventType, Source
+
+# Every call's UUID is derived from its external id in this name space (RFC 9562, UUIDv5), so that
+# all doors, and a rebuild, arrive at the same one without asking.
+CALL_NAMESPACE = UUID("6d5f1a5e-8f0c-5c0b-9a55-7d2f7c3f0b6e")
+
+# What sorts the events of one call: the sender's time, the rank of the type, the event's id.
+EventKey: TypeAlias = tuple[datetime, int, str, str]
+
+
+def call_uuid(external_id: str) -> UUID:
+    """Return the UUID of the call that the outside knows by this id."""
+    return uuid5(CALL_NAMESPACE, external_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact about one call.
+
+    `occurred_at` is the sender's time, `received_at` ours. The numbers are as the sender wrote
+    them and may be empty. `direction`, `call_type`, `cause`, `transfer_to` and `user_id` are what the door
+    understood; nothing below it reads the metadata.
+    """
+
+    event_id: str
+    call_id: str
+    type: EventType
+    occurred_at: datetime
+    received_at: datetime
+    source: Source
+    word: str = ""
+    calling_number: str = ""
+    called_number: str = ""
+    direction: Direction | None = None
+    call_type: CallType | None = None
+    cause: str | None = None
+    transfer_to: str | None = None
+    user_id: int | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> EventKey:
+        """What sorts the events of one call; the source only decides between equal ids."""
+        return (self.occurred_at, RANKS[self.type], self.event_id, self.source)
+
+    @property
+    def call_uuid(self) -> UUID:
+        """The UUID of the event's call."""
+        return call_uuid(self.call_id)
+
+    def same_fact(self, other: "Event") -> bool:
+        """Say whether an event that came under the same id again says the same again."""
+        return (
+            self.call_id == other.call_id
+            and self.type == other.type
+            and self.occurred_at == other.occurred_at
+            and self.calling_number == other.calling_number
+            and self.called_number == other.called_number
+        )

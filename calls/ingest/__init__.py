@@ -1,0 +1,1 @@
+"""Others speak to us: one outside vocabulary, one file."""
