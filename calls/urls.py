@@ -1,5 +1,16 @@
-"""Every address of the service on one page."""
+"""Every address of the service on one page. A last slash may be missing: a redirect would lose a body."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from calls.api.history import CallHistory
+from calls.ingest.views import ProcessEvents
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    # The first specification
+    re_path(r"^process-events/?$", ProcessEvents.as_view(), name="process-events"),
+    re_path(r"^call-history/(?P<number>[^/]+)/?$", CallHistory.as_view(), name="call-history"),
+    # Documentation
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+]

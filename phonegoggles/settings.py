@@ -151,16 +151,16 @@ THROTTLE_FAILED_AUTH = env.text("THROTTLE_FAILED_AUTH", "60/minute")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "calls.api.authentication.TokenAuthentication",
+        "calls.web.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["calls.api.permissions.HasDeclaredRight"],
+    "DEFAULT_PERMISSION_CLASSES": ["calls.web.permissions.HasDeclaredRight"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "calls.api.negotiation.AlwaysJSON",
-    "DEFAULT_THROTTLE_CLASSES": ["calls.api.throttles.ReadThrottle"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "calls.web.negotiation.AlwaysJSON",
+    "DEFAULT_THROTTLE_CLASSES": ["calls.web.throttles.ReadThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "calls.api.errors.answer_exception",
+    "EXCEPTION_HANDLER": "calls.web.errors.answer_exception",
     "URL_FORMAT_OVERRIDE": None,
     "UNICODE_JSON": True,
 }

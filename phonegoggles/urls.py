@@ -11,7 +11,7 @@ urlpatterns = [
     path("", include("calls.urls")),
 ]
 
-handler400 = "calls.api.errors.bad_request"
-handler403 = "calls.api.errors.permission_denied"
-handler404 = "calls.api.errors.not_found"
-handler500 = "calls.api.errors.server_error"
+handler400 = "calls.web.errors.bad_request"
+handler403 = "calls.web.errors.permission_denied"
+handler404 = "calls.web.errors.not_found"
+handler500 = "calls.web.errors.server_error"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Label(StrEnum):
@@ -16,10 +17,33 @@ class Label(StrEnum):
     ONGOING_OUTBOUND = "Ongoing Outbound"
 
 
-def label(*, called_out: bool, answered: bool, ended: bool) -> Label:
+class Seen(NamedTuple):
+    """What a label says: did the number call out, is the call over, was it answered (None: either)."""
+
+    called_out: bool
+    ended: bool
+    answered: bool | None
+
+
+LABELS: dict[Label, Seen] = {
+    Label.COMPLETED_INBOUND: Seen(called_out=False, ended=True, answered=True),
+    Label.MISSED_INBOUND: Seen(called_out=False, ended=True, answered=False),
+    Label.ONGOING_INBOUND: Seen(called_out=False, ended=False, answered=None),
+    Label.COMPLETED_OUTBOUND: Seen(called_out=True, ended=True, answered=True),
+    Label.MISSED_OUTBOUND: Seen(called_out=True, ended=True, answered=False),
+    Label.ONGOING_OUTBOUND: Seen(called_out=True, ended=False, answered=None),
+}
+_BY_SEEN = {
+    (seen.called_out, seen.ended, answered): name
+    for name, seen in LABELS.items()
+    for answered in (True, False)
+    if seen.answered in (None, answered)
+}
+
+
+def label(*, called_out: bool, ended: bool, answered: bool) -> Label:
     """Return what a call was to the number that made it, or (not `called_out`) received it."""
-    outcome = "Ongoing" if not ended else "Completed" if answered else "Missed"
-    return Label(f"{outcome} {'Outbound' if called_out else 'Inbound'}")
+    return _BY_SEEN[called_out, ended, answered]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from knox.crypto import hash_token
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from calls.api.throttles import FailedAuthenticationThrottle
+from calls.web.throttles import FailedAuthenticationThrottle
 from calls.models import AccessToken
 
 
@@ -51,7 +51,7 @@ def note_use(token: AccessToken, *, at: datetime) -> None:
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """How the schema describes the token."""
 
-    target_class = "calls.api.authentication.TokenAuthentication"
+    target_class = "calls.web.authentication.TokenAuthentication"
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:

@@ -1,0 +1,87 @@
+"""Reading request bodies: sizes, media types and JSON, with every trap turned into a clear refusal."""
+
+import codecs
+from typing import Any, TypeAlias
+
+import msgspec
+from django.http import HttpRequest
+from django.http.request import UnreadablePostError
+from rest_framework.exceptions import UnsupportedMediaType
+
+from calls.web.errors import BadRequest, BodyTooLarge
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+# Deeper JSON than this says nothing about a phone call, and costs whoever reads it later.
+MAX_DEPTH = 32
+
+FieldErrors: TypeAlias = dict[str, list[str]]
+
+
+class InvalidJSON(BadRequest):
+    """The body, or one line of it, is not JSON that we accept."""
+
+    default_code = "invalid_json"
+
+
+def media_type_of(request: HttpRequest, *, accepted: tuple[str, ...]) -> str:
+    """Return the media type of the body; raise 415 unless it is one of those accepted, in UTF-8."""
+    kind = (request.content_type or "").lower()
+    charset = (request.content_params or {}).get("charset", "utf-8").strip("'\"").lower()
+    if kind not in accepted or charset not in ("utf-8", "utf8", "us-ascii"):
+        sent = request.headers.get("Content-Type", "")
+        raise UnsupportedMediaType(sent, detail=f"Send {' or '.join(accepted)} in UTF-8, not {sent or 'nothing'!r}.")
+    return kind
+
+
+def read_body(request: HttpRequest, *, limit: int) -> bytes:
+    """Return the body; raise 413 when it is longer than `limit` bytes, without reading it all."""
+    too_large = BodyTooLarge(f"The body is over the limit of {limit:,} bytes.")
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isascii() and length.isdigit() and int(length) > limit:
+        raise too_large
+    try:
+        body = request.read(limit + 1)
+    except UnreadablePostError:
+        raise BadRequest("The body ended before it was complete.") from None
+    if len(body) > limit:
+        raise too_large
+    return body.removeprefix(codecs.BOM_UTF8)
+
+
+def parse_json(text: bytes | msgspec.Raw, kind: Any = Any) -> Any:
+    """Return what a JSON text says, as `kind`; raise InvalidJSON with the reason."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except RecursionError:
+        raise InvalidJSON("The JSON is nested too deeply.") from None
+    except UnicodeDecodeError:
+        raise InvalidJSON("The JSON is not valid UTF-8.") from None
+    except msgspec.ValidationError as error:
+        raise InvalidJSON(f"The JSON is not what was expected: {error}.") from None
+    except msgspec.DecodeError as error:
+        raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
+
+
+def unstorable(fields: dict[str, Any], *, raw: bytes) -> FieldErrors:
+    """Return which top-level fields hold what no database can keep: NUL characters, endless nesting."""
+    nul = b"\\u0000" in raw  # else there is no need to look at every text
+    errors: FieldErrors = {}
+    for name, value in fields.items():
+        problem = _problem(value, nul, 1) if nul or isinstance(value, dict | list) else None
+        if nul and "\x00" in name:
+            problem = "Must not have a NUL character in its name."
+        if problem:
+            errors[name.replace("\x00", "\N{SYMBOL FOR NULL}")] = [problem]
+    return errors
+
+
+def _problem(value: Any, nul: bool, depth: int) -> str | None:
+    if isinstance(value, str):
+        return "Must not contain NUL characters." if nul and "\x00" in value else None
+    if not isinstance(value, dict | list):
+        return None
+    if depth >= MAX_DEPTH:
+        return f"Must not be nested more than {MAX_DEPTH} levels deep."
+    parts = [*value, *value.values()] if isinstance(value, dict) else value
+    return next((problem for part in parts if (problem := _problem(part, nul, depth + 1))), None)

@@ -1,0 +1,25 @@
+"""What every test may ask for."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from tests.build import sign_in
+
+
+@pytest.fixture
+def telephony(db: None) -> Client:
+    """A telephony system, which may report and read nothing."""
+    return sign_in("Telephony systems")
+
+
+@pytest.fixture
+def analyst(db: None) -> Client:
+    """An analyst, who may look at everything."""
+    return sign_in("Analysts")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what needs PostgreSQL when the tests run on SQLite."""
+    if item.get_closest_marker("postgresql") and connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL")
