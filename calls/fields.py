@@ -7,7 +7,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-class ExactField(models.CharField):
+class ExactField(models.CharField):  # type: ignore[type-arg]  # has no [] at run time
     """Text that is compared byte by byte: ids and telephone numbers.
 
     On PostgreSQL it has the C collation, so that equality, order and prefix searches need no
@@ -31,7 +31,7 @@ class WordField(ExactField):
             options.setdefault("max_length", max(len(word) for word in words))
         super().__init__(**options)
 
-    def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+    def deconstruct(self) -> Any:
         """Leave the list of words out of migrations; the constraint is what the database knows."""
         name, path, args, options = super().deconstruct()
         options.pop("choices", None)

@@ -10,10 +10,24 @@ from typing import Any
 
 from calls.domain.events import Event
 
-ORDER = (
-    "initiated ringing answered transfer_initiated hold unhold muted unmuted recording_started recording_stopped "
-    "dtmf quality_change error transfer_completed ended failed"
-).split()
+ORDER = [
+    "initiated",
+    "ringing",
+    "answered",
+    "transfer_initiated",
+    "hold",
+    "unhold",
+    "muted",
+    "unmuted",
+    "recording_started",
+    "recording_stopped",
+    "dtmf",
+    "quality_change",
+    "error",
+    "transfer_completed",
+    "ended",
+    "failed",
+]
 ENDS = ("ended", "failed", "transfer_completed")
 
 
@@ -94,6 +108,4 @@ def reference(events: Iterable[Event]) -> dict[str, Any]:
 def differences(events: Iterable[Event], state: Any) -> dict[str, tuple[Any, Any]]:
     """Return which facets of a state (or a stored call's state) differ from what must follow."""
     expected = reference(events)
-    return {
-        name: (value, getattr(state, name)) for name, value in expected.items() if getattr(state, name) != value
-    }
+    return {name: (value, getattr(state, name)) for name, value in expected.items() if getattr(state, name) != value}

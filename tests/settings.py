@@ -13,8 +13,8 @@ os.environ.update(
     THROTTLE_READS="",
 )
 
-from phonegoggles.settings import *  # noqa: E402, F403
-from phonegoggles.settings import DATABASES, STORAGES  # noqa: E402
+from phonegoggles.settings import *  # noqa: F403
+from phonegoggles.settings import DATABASES, STORAGES
 
 # A file, not memory: threads of one test then have connections of their own, as in real life.
 if "sqlite3" in DATABASES["default"]["ENGINE"]:

@@ -145,9 +145,7 @@ def _wanted(request: Request, number: str) -> HistoryFilter:
     )
 
 
-def _page(
-    request: Request, wanted: HistoryFilter, lines: list[Line], *, limit: int, cursor: Cursor | None
-) -> Response:
+def _page(request: Request, wanted: HistoryFilter, lines: list[Line], *, limit: int, cursor: Cursor | None) -> Response:
     """Return one page; of the one line too many that was fetched, only its existence counts."""
     more = len(lines) > limit
     backwards = cursor is not None and cursor.backwards

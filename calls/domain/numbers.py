@@ -72,8 +72,6 @@ def formatted(number: str) -> str:
     if not is_e164(number):
         return number
     try:
-        return phonenumbers.format_number(
-            phonenumbers.parse(number), phonenumbers.PhoneNumberFormat.INTERNATIONAL
-        )
+        return phonenumbers.format_number(phonenumbers.parse(number), phonenumbers.PhoneNumberFormat.INTERNATIONAL)
     except phonenumbers.NumberParseException:
         return number

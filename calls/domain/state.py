@@ -51,6 +51,7 @@ class Mark(IntFlag):
     MUTED = 8192
 
 
+NOTHING_ODD, NO_MARK = Anomaly(0), Mark(0)
 STARTED = Mark.START_REPORTED | Mark.START_OURS
 # A second fact of one of these kinds, from the same side, is odd. A transfer that is followed by
 # the end of the transferred leg is not.
@@ -91,8 +92,8 @@ class CallState:
     handled_by_id: int | None = None
     held_since: datetime | None = None
     hold_total: timedelta = timedelta()
-    odd: Anomaly = Anomaly(0)
-    marks: Mark = Mark(0)
+    odd: Anomaly = NOTHING_ODD
+    marks: Mark = NO_MARK
     last_event_at: datetime | None = None
     last_event_rank: int = -1
     version: int = 0

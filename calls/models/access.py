@@ -22,4 +22,3 @@ class AccessToken(AbstractAuthToken):
     def expired(self) -> bool:
         """Whether the token's time is over."""
         return self.expiry is not None and self.expiry <= timezone.now()
-

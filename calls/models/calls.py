@@ -88,13 +88,21 @@ class Call(models.Model):
             models.Index(fields=["calling_number", "started_at", "id"], name="call_by_calling"),
             models.Index(fields=["called_number", "started_at", "id"], name="call_by_called"),
             models.Index(fields=["started_at", "id"], name="call_in_progress", condition=Q(ended_at=None)),
-            models.Index(fields=["status", "started_at", "id"], name="call_by_outcome", condition=Q(ended_at__isnull=False)),
+            models.Index(
+                fields=["status", "started_at", "id"], name="call_by_outcome", condition=Q(ended_at__isnull=False)
+            ),
             models.Index(fields=["started_at", "id"], name="call_odd", condition=~Q(anomalies=0)),
         ]
         permissions: ClassVar = [("annotate_call", "Can edit the notes of a call")]
 
     def __str__(self) -> str:
-        return self.external_id
+        return str(self.external_id)
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save annotations only; the state is written by `operations.record`."""
+        if not options.get("update_fields"):
+            raise TypeError("A call is made of its events: name the annotations in update_fields.")
+        super().save(*args, **options)
 
     @property
     def state(self) -> CallState:
@@ -105,12 +113,6 @@ class Call(models.Model):
     def anomaly_list(self) -> list[Anomaly]:
         """What is odd about the call, one by one."""
         return list(Anomaly(self.anomalies))
-
-    def save(self, *args: Any, **options: Any) -> None:
-        """Save annotations only; the state is written by `operations.record`."""
-        if not options.get("update_fields"):
-            raise TypeError("A call is made of its events: name the annotations in update_fields.")
-        super().save(*args, **options)
 
 
 class CallEvent(models.Model):
@@ -178,9 +180,7 @@ _STATE_WORDS: dict[str, Any] = {
     "odd": Anomaly,
     "marks": Mark,
 }
-_STATE_READERS = tuple(
-    (index, _STATE_WORDS[name]) for index, name in enumerate(STATE_FIELDS) if name in _STATE_WORDS
-)
+_STATE_READERS = tuple((index, _STATE_WORDS[name]) for index, name in enumerate(STATE_FIELDS) if name in _STATE_WORDS)
 
 
 def state_from_row(row: list[Any]) -> CallState:
@@ -218,4 +218,3 @@ def event_from_row(call_id: str, row: list[Any]) -> Event:
         values["call_type"] = CallType(values["call_type"])
     values["metadata"] = values["metadata"] or {}
     return Event(call_id=call_id, **values)
-

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -30,6 +30,7 @@ TRY_AGAIN = {"40001", "40P01"}
 ATTEMPTS = 5
 
 Key: TypeAlias = tuple[str, str]
+T = TypeVar("T")
 
 
 class Result(StrEnum):
@@ -102,7 +103,7 @@ def decide(call_id: UUID, ask: Callable[[CallState], Event | None]) -> CallState
     return _persistently(attempt)
 
 
-def _persistently(attempt: Callable[[], Any]) -> Any:
+def _persistently(attempt: Callable[[], T]) -> T:
     """Run a transaction again when it only lost a race; inside an open one that is not for us to do."""
     for tries_left in range(ATTEMPTS - 1, -1, -1):
         try:

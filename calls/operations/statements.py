@@ -104,4 +104,3 @@ def add_events(rows: list[Row]) -> set[tuple[str, str]]:
         parameters(rows, len(EVENT_ROW)),
     )
     return {(source, event_id) for source, event_id in found}
-

@@ -108,8 +108,7 @@ def _conditions(wanted: HistoryFilter, *, called_out: bool) -> tuple[list[str], 
     allowed = [
         _outcome(seen)
         for name, seen in LABELS.items()
-        if seen.called_out == called_out
-        and (name in wanted.labels if wanted.labels else seen.ended or wanted.ongoing)
+        if seen.called_out == called_out and (name in wanted.labels if wanted.labels else seen.ended or wanted.ongoing)
     ]
     if not allowed:
         return [], []

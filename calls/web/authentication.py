@@ -11,11 +11,11 @@ from knox.crypto import hash_token
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from calls.web.throttles import FailedAuthenticationThrottle
 from calls.models import AccessToken
+from calls.web.throttles import FailedAuthenticationThrottle
 
 
-class TokenAuthentication(KnoxTokenAuthentication):  # type: ignore[misc]
+class TokenAuthentication(KnoxTokenAuthentication):
     """Knox's tokens, found by their hash in one query; the day of their last use is noted."""
 
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, AccessToken] | None:

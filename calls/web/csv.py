@@ -29,7 +29,7 @@ def safe_cell(value: Any) -> Any:
 
 def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """Yield the text of a CSV file, some rows at a time."""
-    writer = csv.writer(_Echo())  # type: ignore[arg-type]
+    writer = csv.writer(_Echo())
     chunk = [str(writer.writerow(header))]
     for row in rows:
         chunk.append(str(writer.writerow([safe_cell(cell) for cell in row])))

@@ -58,4 +58,3 @@ def link_header(request: HttpRequest, cursors: dict[str, str]) -> str:
         query["cursor"] = cursor
         links.append(f'<{request.build_absolute_uri(request.path)}?{query.urlencode()}>; rel="{relation}"')
     return ", ".join(links)
-

@@ -140,5 +140,3 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if _is_api(request):
         return JsonResponse(body_of("Something went wrong here. It has been logged.", "error"), status=500)
     return defaults.server_error(request)
-
-

@@ -14,7 +14,18 @@ def test_these_are_numbers(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "+", "+1", "1234567890", "+0123456789", "+1234567890123456", "+1234567890\n", "+١٢٣٤٥٦٧", "+12 34", "anonymous"],
+    [
+        "",
+        "+",
+        "+1",
+        "1234567890",
+        "+0123456789",
+        "+1234567890123456",
+        "+1234567890\n",
+        "+١٢٣٤٥٦٧",
+        "+12 34",
+        "anonymous",
+    ],
 )
 def test_these_are_not(text: str) -> None:
     assert not is_e164(text)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from calls.domain.vocabulary import Anomaly, ANOMALY_SENTENCES, Direction, read_cause, unanswered_status
+from calls.domain.vocabulary import ANOMALY_SENTENCES, Anomaly, Direction, read_cause, unanswered_status
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from calls.domain.rules import NotPossible, moment_after
 from calls.domain.state import CallState, fold
 from calls.domain.vocabulary import CallStatus, EventType, Source
 from calls.models import Call, CallEvent
-from calls.operations.record import Outcome, Result, UnknownCall, decide, record
+from calls.operations.record import Outcome, UnknownCall, decide, record
 from tests.build import at, build_event, read_table
 from tests.reference import differences
 from tests.strategies import deliveries, event_sets
@@ -168,7 +168,9 @@ def _moved(event: Event, call_id: str) -> Event:
 
 
 def statements_of(events: list[Event]) -> list[str]:
-    with CaptureQueriesContext(connection, ) as queries:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
         record(events)
     return [query["sql"].split()[0] for query in queries if "SAVEPOINT" not in query["sql"]]
 
