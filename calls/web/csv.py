@@ -17,6 +17,7 @@ class _Echo:
     """A file that gives back what is written to it."""
 
     def write(self, text: str) -> str:
+        """Return the text instead of keeping it."""
         return text
 
 
