@@ -36,7 +36,7 @@ def test_only_operations_write_calls_and_events() -> None:
 
 
 def test_no_model_has_a_signal_receiver() -> None:
-    ours = {model for model in apps.get_app_config("calls").get_models()}
+    ours = set(apps.get_app_config("calls").get_models())
     for signal in (signals.pre_save, signals.post_save, signals.pre_delete, signals.post_delete, signals.m2m_changed):
         for model in ours:
             receivers = [receiver for group in signal._live_receivers(model) for receiver in group]
