@@ -34,7 +34,7 @@ class ProcessEvents(APIView):
         responses={
             (200, JSON): schemas.RESULT_OR_COUNTS,
             (207, JSON): schemas.COUNTS,
-            **errors(400, 401, 403, 405, 409, 413, 415, 503),
+            **errors(400, 401, 403, 405, 409, 411, 413, 415, 503),
         },
     )
     def post(self, request: Request) -> Response:

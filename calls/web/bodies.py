@@ -18,6 +18,14 @@ MAX_DEPTH = 32
 FieldErrors: TypeAlias = dict[str, list[str]]
 
 
+class LengthRequired(BadRequest):
+    """The server cannot tell where a chunked body ends (RFC 9110, section 15.5.12)."""
+
+    status_code = 411
+    default_detail = "This server needs a Content-Length."
+    default_code = "length_required"
+
+
 class InvalidJSON(BadRequest):
     """The body, or one line of it, is not JSON that we accept."""
 
@@ -40,13 +48,27 @@ def read_body(request: HttpRequest, *, limit: int) -> bytes:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if length.isascii() and length.isdigit() and int(length) > limit:
         raise too_large
+    stream = _stream(request)
+    parts, missing = [], limit + 1
     try:
-        body = request.read(limit + 1)
-    except UnreadablePostError:
+        while missing and (part := stream.read(missing)):
+            parts.append(part)
+            missing -= len(part)
+    except (UnreadablePostError, OSError):
         raise BadRequest("The body ended before it was complete.") from None
-    if len(body) > limit:
+    if not missing:
         raise too_large
-    return body.removeprefix(codecs.BOM_UTF8)
+    return b"".join(parts).removeprefix(codecs.BOM_UTF8)
+
+
+def _stream(request: HttpRequest) -> Any:
+    """Return what to read the body from; Django takes a chunked one (RFC 9112) for empty under WSGI."""
+    meta = request.META
+    if "chunked" not in meta.get("HTTP_TRANSFER_ENCODING", "").lower() or "wsgi.input" not in meta:
+        return request
+    if not meta.get("wsgi.input_terminated"):
+        raise LengthRequired
+    return meta["wsgi.input"]
 
 
 def parse_json(text: bytes | msgspec.Raw, kind: Any = Any) -> Any:

@@ -24,6 +24,7 @@ MEANINGS = {
     404: "There is no such thing.",
     405: "This address does not know the method.",
     409: "The request contradicts what is already there. Nothing was changed.",
+    411: "The server cannot tell where the body ends; send a Content-Length.",
     413: "The body is over the limit.",
     415: "The body is not JSON.",
     429: "Too many requests; Retry-After says when to come back.",

@@ -481,3 +481,15 @@ def test_whatever_stands_in_the_fields_gets_a_clear_answer(telephony: Client, ch
 @given(body=st.binary(max_size=200), kind=st.sampled_from(["application/json", "application/x-ndjson"]))
 def test_whatever_bytes_come_get_a_clear_answer(telephony: Client, body: bytes, kind: str) -> None:
     assert send(telephony, body, kind=kind).status_code == 400
+
+
+def test_a_chunked_body_on_a_server_that_cannot_read_it_is_a_411_and_no_empty_body(telephony: Client) -> None:
+    answer = telephony.generic(
+        "POST",
+        URL,
+        b"",
+        content_type="application/json",
+        CONTENT_TYPE="application/json",
+        HTTP_TRANSFER_ENCODING="chunked",
+    )
+    assert (answer.status_code, answer.json()["code"]) == (411, "length_required")

@@ -1,0 +1,77 @@
+"""The production server, started for a test on the test's own database."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from django.db import connection
+
+ROOT = Path(__file__).parents[1]
+# How long a server may take to answer for the first time, in seconds.
+START_SECONDS = 60
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def database_url() -> str:
+    """Return the address of the database that the tests run on."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{Path(database['NAME']).absolute().as_posix()}"
+    who = f"{database['USER']}:{database['PASSWORD']}" if database["PASSWORD"] else database["USER"]
+    return f"postgresql://{who}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
+
+
+@contextmanager
+def production_server(*, workers: int = 2, **environment: str) -> Iterator[str]:
+    """Start granian as the README says, yield its address, and stop it."""
+    port = free_port()
+    settings = {
+        "DJANGO_SETTINGS_MODULE": "phonegoggles.settings",
+        "SECRET_KEY": "0123456789abcdef" * 4,
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "HTTPS": "false",
+        "DATABASE_URL": database_url(),
+        "DATABASE_POOL": "8",
+    }
+    command = f"-m granian --interface wsgi --workers {workers} --blocking-threads 8 --port {port}"
+    server = subprocess.Popen(
+        [sys.executable, *command.split(), "phonegoggles.wsgi:application"],
+        cwd=ROOT,
+        env={**os.environ, **settings, **environment},
+        stdout=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_it_answers(address, server)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_until_it_answers(address: str, server: "subprocess.Popen[bytes]") -> None:
+    """Ask until there is an answer; each refused connection is followed by a short wait on the process."""
+    for _ in range(START_SECONDS * 10):
+        try:
+            urlopen(f"{address}/livez", timeout=5).close()  # noqa: S310 - our own server
+        except (URLError, ConnectionError):
+            try:
+                server.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            raise RuntimeError(f"the server stopped with {server.returncode}") from None
+        else:
+            return
+    raise RuntimeError("the server did not answer")
