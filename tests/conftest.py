@@ -6,8 +6,15 @@ import pytest
 from django.apps import apps
 from django.db import connection
 from django.test import Client
+from hypothesis import HealthCheck, settings
 
 from tests.build import sign_in
+
+# How long an example takes says something of the machine, and nothing of the product.
+settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("ours")
 
 
 @pytest.fixture

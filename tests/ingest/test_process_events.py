@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calls.models import Call, CallEvent
@@ -469,7 +469,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120)
 @given(change=st.dictionaries(st.sampled_from([*REQUIRED, "other"]), JSON, max_size=3))
 def test_whatever_stands_in_the_fields_gets_a_clear_answer(telephony: Client, change: dict[str, Any]) -> None:
     answer = send(telephony, json.dumps(report() | change))
@@ -477,7 +477,7 @@ def test_whatever_stands_in_the_fields_gets_a_clear_answer(telephony: Client, ch
     assert answer.status_code == 200 or {"detail", "code"} <= set(answer.json())
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120)
 @given(body=st.binary(max_size=200), kind=st.sampled_from(["application/json", "application/x-ndjson"]))
 def test_whatever_bytes_come_get_a_clear_answer(telephony: Client, body: bytes, kind: str) -> None:
     assert send(telephony, body, kind=kind).status_code == 400

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calls.domain.events import Event, call_uuid
@@ -142,7 +142,7 @@ def test_two_calls_of_external_ids_that_differ_in_case_or_blanks_are_two() -> No
     assert Call.objects.count() == 4
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(st.data())
 def test_any_order_repetition_and_batching_gives_the_same_call(data: Any) -> None:
     call_id = f"call-{uuid4()}"
