@@ -82,11 +82,11 @@ def record(events: Sequence[Event], *, dry_run: bool = False) -> list[Outcome]:
     return _persistently(attempt)
 
 
-def decide(call_id: UUID, ask: Callable[[CallState], Event | None]) -> CallState:
-    """Let `ask` decide, under the call's lock, which event a request becomes, and write it down.
+def decide(call_id: UUID, ask: Callable[[CallState], Sequence[Event]]) -> CallState:
+    """Let `ask` decide, under the call's lock, which events a request becomes, and write them down.
 
-    `ask` sees the call's present state and returns an event, or None when nothing needs to
-    happen, or raises `NotPossible`. Returns the call's state afterwards; raises `UnknownCall`.
+    `ask` sees the call's present state and returns events, none when nothing needs to happen,
+    or raises `NotPossible`. Returns the call's state afterwards; raises `UnknownCall`.
     """
 
     def attempt() -> CallState:
@@ -94,10 +94,10 @@ def decide(call_id: UUID, ask: Callable[[CallState], Event | None]) -> CallState
             states = _lock_calls([call_id])
             if call_id not in states:
                 raise UnknownCall(str(call_id))
-            event = ask(states[call_id])
-            if event is None:
+            events = ask(states[call_id])
+            if not events:
                 return states[call_id]
-            _record([event])
+            _record(events)
             return _lock_calls([call_id])[call_id]
 
     return _persistently(attempt)

@@ -224,10 +224,10 @@ def test_a_call_cannot_be_saved_as_a_whole() -> None:
 
 
 def end_at(seconds: float) -> Any:
-    def ask(state: CallState) -> Event | None:
+    def ask(state: CallState) -> list[Event]:
         if state.ended:
             raise NotPossible("The call is over.")
-        return build_event("ended", occurred_at=moment_after(state, at=at(seconds)), source=Source.API)
+        return [build_event("ended", occurred_at=moment_after(state, at=at(seconds)), source=Source.API)]
 
     return ask
 
@@ -254,9 +254,9 @@ def test_what_is_not_possible_changes_nothing() -> None:
 
 def test_a_decision_may_find_that_nothing_needs_to_happen() -> None:
     record([build_event()])
-    assert decide(call_uuid("call-1"), lambda state: None).version == 1
+    assert decide(call_uuid("call-1"), lambda state: []).version == 1
 
 
 def test_nothing_is_decided_of_an_unknown_call() -> None:
     with pytest.raises(UnknownCall):
-        decide(call_uuid("no such call"), lambda state: None)
+        decide(call_uuid("no such call"), lambda state: [])
