@@ -181,6 +181,10 @@ SPECTACULAR_SETTINGS = {
 # Numbers, or the beginnings of numbers, that belong to the organisation: they tell inbound from outbound.
 OWN_NUMBERS = env.words("OWN_NUMBERS")
 
+# Fernet keys, newest first, for secrets that must be read back (SIP passwords, webhook secrets);
+# without any, a key is derived from SECRET_KEY.
+ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS")
+
 # -- Language, time, files -----------------------------------------------------------------
 
 LANGUAGE_CODE = "en-us"

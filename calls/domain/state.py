@@ -136,6 +136,15 @@ class CallState:
         return self.transfer_target if self.ended_by == EndedBy.TRANSFER_COMPLETED else None
 
     @property
+    def remote_numbers(self) -> tuple[str, ...]:
+        """The numbers that may be the other party's, the likelier one first; both if we cannot tell."""
+        if self.direction is Direction.OUTBOUND:
+            return (self.called_number,)
+        if self.direction is Direction.INBOUND:
+            return (self.calling_number,)
+        return (self.calling_number, self.called_number)
+
+    @property
     def anomalies(self) -> Anomaly:
         """Everything that is odd about the call."""
         anomalies = Anomaly(self.odd)

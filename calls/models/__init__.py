@@ -2,5 +2,20 @@
 
 from calls.models.access import AccessToken
 from calls.models.calls import Call, CallEvent
+from calls.models.clients import Client, ClientNumber
+from calls.models.idempotency import IdempotentRequest
+from calls.models.recordings import CallRecording
+from calls.models.sip import SIPConfiguration
+from calls.models.webhooks import WebhookSource
 
-__all__ = ["AccessToken", "Call", "CallEvent"]
+__all__ = [
+    "AccessToken",
+    "Call",
+    "CallEvent",
+    "CallRecording",
+    "Client",
+    "ClientNumber",
+    "IdempotentRequest",
+    "SIPConfiguration",
+    "WebhookSource",
+]

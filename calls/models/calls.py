@@ -11,6 +11,8 @@ from calls.domain.events import Event
 from calls.domain.state import CallState, Mark
 from calls.domain.vocabulary import Anomaly, CallStatus, CallType, Direction, EndedBy, EventType, Source
 from calls.fields import ExactField, WordField, known_words
+from calls.models.clients import Client
+from calls.models.sip import SIPConfiguration
 
 ID_LENGTH = 255
 
@@ -70,6 +72,12 @@ class Call(models.Model):
     last_event_rank = models.SmallIntegerField()
     version = models.PositiveIntegerField(help_text="How many events are known of the call.")
 
+    client = models.ForeignKey(
+        Client, null=True, on_delete=models.SET_NULL, related_name="calls", db_index=False, help_text="By its number."
+    )
+    sip_configuration = models.ForeignKey(
+        SIPConfiguration, null=True, on_delete=models.SET_NULL, related_name="calls", db_index=False
+    )
     notes = models.TextField(blank=True, default="", db_default="")
     call_quality_score = models.DecimalField(max_digits=2, decimal_places=1, null=True)
     created_at = models.DateTimeField()
@@ -92,6 +100,16 @@ class Call(models.Model):
                 fields=["status", "started_at", "id"], name="call_by_outcome", condition=Q(ended_at__isnull=False)
             ),
             models.Index(fields=["started_at", "id"], name="call_odd", condition=~Q(anomalies=0)),
+            # What only some calls have; these also let a client, a user or a configuration be deleted quickly.
+            models.Index(
+                fields=["client", "started_at", "id"], name="call_by_client", condition=Q(client__isnull=False)
+            ),
+            models.Index(
+                fields=["handled_by", "started_at", "id"], name="call_by_agent", condition=Q(handled_by__isnull=False)
+            ),
+            models.Index(
+                fields=["sip_configuration"], name="call_by_sip", condition=Q(sip_configuration__isnull=False)
+            ),
         ]
         permissions: ClassVar = [("annotate_call", "Can edit the notes of a call")]
 
@@ -145,7 +163,10 @@ class CallEvent(models.Model):
             known_words("event", "source", Source),
             known_words("event", "type", EventType),
         ]
-        indexes: ClassVar = [models.Index(fields=["call"], name="event_by_call")]
+        indexes: ClassVar = [
+            models.Index(fields=["call"], name="event_by_call"),
+            models.Index(fields=["user"], name="event_by_user", condition=Q(user__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.word or self.type} {self.event_id}"

@@ -194,13 +194,19 @@ def _new_call(call: UUID, group: list[Event], state: CallState) -> list[Any]:
     values = state_values(state)
     heard_at = min(event.received_at for event in group)
     values.update(id=call, external_id=group[0].call_id, created_at=heard_at, updated_at=heard_at)
-    return [values[column] for column in statements.CALL_COLUMNS]
+    return [*(values[column] for column in statements.CALL_COLUMNS), *_remote(state)]
 
 
 def _changed_call(call: UUID, group: list[Event], state: CallState) -> list[Any]:
     values = state_values(state)
     values.update(id=call, updated_at=max(event.received_at for event in group))
-    return [values["id"], *(values[column] for column in statements.CALL_UPDATES)]
+    return [values["id"], *(values[column] for column in statements.CALL_UPDATES), *_remote(state)]
+
+
+def _remote(state: CallState) -> list[str | None]:
+    """Return the other party's possible numbers, as many as the statements take."""
+    numbers = [number or None for number in state.remote_numbers]
+    return [*numbers, None][: len(statements.REMOTE)]
 
 
 def _event_row(event: Event) -> list[Any]:

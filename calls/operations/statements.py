@@ -12,8 +12,14 @@ from uuid import UUID
 
 from django.db import connection, models
 
-from calls.models import Call, CallEvent
+from calls.models import Call, CallEvent, ClientNumber
 from calls.models.calls import DERIVED_FIELDS, EVENT_COLUMNS, STATE_FIELDS
+
+# A call's client is whoever has the other party's number; the row says which numbers that may be.
+REMOTE = ("remote_first", "remote_second")
+_CLIENT = "COALESCE({})".format(
+    ", ".join(f"(SELECT client_id FROM {ClientNumber._meta.db_table} WHERE number = new.{name})" for name in REMOTE)  # noqa: S608
+)
 
 # What makes a call's row, and what is written back when its state changes.
 CALL_UPDATES = (*STATE_FIELDS, *DERIVED_FIELDS, "updated_at")
@@ -46,12 +52,17 @@ def _type(field: "models.Field[Any, Any]") -> str:
     return "text" if kind.startswith("varchar") else kind
 
 
-def rows_source(model: type[models.Model], columns: Sequence[str]) -> str:
-    """Return a FROM item, named `new`, that yields the rows given to `parameters`."""
+def rows_source(model: type[models.Model], columns: Sequence[str], *, extra: Sequence[str] = ()) -> str:
+    """Return a FROM item, named `new`, that yields the rows given to `parameters`.
+
+    The columns are those of a model, followed by `extra` texts.
+    """
+    names = (*columns, *extra)
     if connection.vendor == "postgresql":
-        arrays = ", ".join(f"%s::{_type(field)}[]" for field in _fields(model, columns))
-        return f"unnest({arrays}) AS new({', '.join(columns)})"
-    values = ", ".join(f"json_extract(value, '$[{place}]') AS {column}" for place, column in enumerate(columns))
+        types = [_type(field) for field in _fields(model, columns)] + ["text"] * len(extra)
+        arrays = ", ".join(f"%s::{kind}[]" for kind in types)
+        return f"unnest({arrays}) AS new({', '.join(names)})"
+    values = ", ".join(f"json_extract(value, '$[{place}]') AS {column}" for place, column in enumerate(names))
     return f"(SELECT {values} FROM json_each(%s)) AS new"  # noqa: S608 - columns of ours
 
 
@@ -77,21 +88,23 @@ def make_calls(rows: list[Row]) -> set[UUID]:
     """
     table, columns = Call._meta.db_table, ", ".join(CALL_COLUMNS)
     found = _run(
-        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {rows_source(Call, CALL_COLUMNS)}"  # noqa: S608
+        f"INSERT INTO {table} ({columns}, client_id) SELECT {columns}, {_CLIENT}"  # noqa: S608
+        f" FROM {rows_source(Call, CALL_COLUMNS, extra=REMOTE)}"
         " WHERE true ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id",
-        parameters(rows, len(CALL_COLUMNS)),
+        parameters(rows, len(CALL_COLUMNS) + len(REMOTE)),
     )
     return {value if isinstance(value, UUID) else UUID(value) for (value,) in found}
 
 
 def update_calls(rows: list[Row]) -> None:
-    """Write the new state of calls that are locked by us; a row is (id, *CALL_UPDATES)."""
+    """Write the new state of calls that are locked by us; a row is (id, *CALL_UPDATES, *REMOTE)."""
     columns = ("id", *CALL_UPDATES)
-    changes = ", ".join(f"{column} = new.{column}" for column in CALL_UPDATES)
+    changes = ", ".join([*(f"{column} = new.{column}" for column in CALL_UPDATES), f"client_id = {_CLIENT}"])
     table = Call._meta.db_table
     _run(
-        f"UPDATE {table} SET {changes} FROM {rows_source(Call, columns)} WHERE {table}.id = new.id",  # noqa: S608
-        parameters(rows, len(columns)),
+        f"UPDATE {table} SET {changes}"  # noqa: S608
+        f" FROM {rows_source(Call, columns, extra=REMOTE)} WHERE {table}.id = new.id",
+        parameters(rows, len(columns) + len(REMOTE)),
     )
 
 
