@@ -3,7 +3,8 @@
 from typing import Any
 
 from calls.domain.vocabulary import CallStatus
-from calls.ingest.process_events import FIELDS, MAX_ID_LENGTH, WORDS
+from calls.ingest.fields import MAX_ID_LENGTH
+from calls.ingest.process_events import FIELDS, WORDS
 
 EXAMPLE: dict[str, Any] = {
     "event_id": "b9f6a8a0-4d40-4e7c-9f3e-0c3cbd1f1a01",
