@@ -1,10 +1,9 @@
 """The second specification's vocabulary: what a SIP server reports at `POST /api/webhooks/sip/`."""
 
 import hashlib
+import json
 from datetime import datetime
 from typing import Any
-
-import msgspec
 
 from calls.domain.events import Event
 from calls.domain.vocabulary import END_TYPES, CallStatus, CallType, Direction, EventType, Source, read_cause
@@ -72,8 +71,8 @@ def read_event(fields: dict[str, Any], *, at: datetime) -> Event:
 
 def body_id(fields: dict[str, Any]) -> str:
     """Return an id that is the same for the same body, however its keys are ordered."""
-    canonical = msgspec.json.encode(fields, order="deterministic")
-    return f"body-{hashlib.sha256(canonical).hexdigest()[:40]}"
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return f"body-{hashlib.sha256(canonical.encode()).hexdigest()[:40]}"
 
 
 def _word_of(words: Any, value: object) -> Any:

@@ -35,4 +35,4 @@ class ClientNumber(models.Model):
         ordering: ClassVar = ["number"]
 
     def __str__(self) -> str:
-        return self.number
+        return str(self.number)

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import msgspec
 from django.http import HttpRequest
 from django.http.request import UnreadablePostError
-from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.exceptions import APIException, UnsupportedMediaType
 
 from calls.web.errors import BadRequest, BodyTooLarge
 
@@ -18,7 +18,7 @@ MAX_DEPTH = 32
 FieldErrors: TypeAlias = dict[str, list[str]]
 
 
-class LengthRequired(BadRequest):
+class LengthRequired(APIException):
     """The server cannot tell where a chunked body ends (RFC 9110, section 15.5.12)."""
 
     status_code = 411
