@@ -30,7 +30,7 @@ class ClusterError(Exception):
 
 
 def version_of(directory: Path) -> tuple[int, ...]:
-    """Return the newest version number in a path like /usr/lib/postgresql/15/bin, for sorting."""
+    """Return the version number in a path like 15/bin or opt/postgresql@15/bin, for sorting."""
     numbers = [part.rpartition("@")[2].rpartition("-")[2] for part in directory.parts]
     return max(
         (tuple(map(int, number.split("."))) for number in numbers if number.replace(".", "").isdecimal()),
@@ -40,7 +40,7 @@ def version_of(directory: Path) -> tuple[int, ...]:
 
 def newest_first(root: Path, pattern: str) -> list[Path]:
     """Return the directories under root that fit the pattern, the highest PostgreSQL version first."""
-    return sorted(root.glob(pattern), key=version_of, reverse=True)
+    return sorted(root.glob(pattern), key=lambda path: version_of(path.relative_to(root)), reverse=True)
 
 
 def find_programs() -> Path | None:
