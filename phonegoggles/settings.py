@@ -9,6 +9,8 @@ from typing import Any
 
 import dj_database_url
 
+from calls.domain.recordings import RecordingStatus
+from calls.domain.vocabulary import CallStatus, Direction
 from phonegoggles import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -152,11 +154,11 @@ THROTTLE_FAILED_AUTH = env.text("THROTTLE_FAILED_AUTH", "60/minute")
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "calls.web.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "calls.web.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["calls.web.permissions.HasDeclaredRight"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["calls.web.parsers.StrictJSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "calls.web.negotiation.AlwaysJSON",
     "DEFAULT_THROTTLE_CLASSES": ["calls.web.throttles.ReadThrottle"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -174,6 +176,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "Direction": [word.value for word in Direction],
+        "StatedDirection": [Direction.INBOUND.value, Direction.OUTBOUND.value],
+        "CallStatus": [word.value for word in CallStatus],
+        "RecordingStatus": [word.value for word in RecordingStatus],
+    },
 }
 
 # -- The product ---------------------------------------------------------------------------
@@ -184,6 +192,10 @@ OWN_NUMBERS = env.words("OWN_NUMBERS")
 # Fernet keys, newest first, for secrets that must be read back (SIP passwords, webhook secrets);
 # without any, a key is derived from SECRET_KEY.
 ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS")
+
+# Where files of recordings are kept (see STORAGES), and how large one may be, in bytes.
+MEDIA_ROOT = env.text("MEDIA_ROOT") or str(BASE_DIR / "media")
+MAX_RECORDING_BYTES = env.number("MAX_RECORDING_BYTES", 512 * 1024 * 1024)
 
 # -- Language, time, files -----------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The call history of a number: `GET /call-history/<number>/`."""
 
 from typing import Any
+from uuid import UUID
 
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -112,7 +113,7 @@ class CallHistory(APIView):
         if not as_csv and (text := request.query_params.get("cursor")) is not None:
             cursor = read_cursor(text, filters=wanted)
 
-        place = Place(cursor.started_at, cursor.id) if cursor else None
+        place = Place(cursor.started_at, UUID(str(cursor.id))) if cursor else None
         backwards = cursor is not None and cursor.backwards
         lines = history_of(
             wanted,

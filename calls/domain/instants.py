@@ -1,7 +1,7 @@
 """Instants: reading and writing ISO 8601 dates and times, strictly."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 # Digits are written out as [0-9]: \d would admit those of other scripts.
 _DATE = r"(?P<year>[0-9]{4})(?P<dash>-?)(?P<month>[0-9]{2})(?P=dash)(?P<day>[0-9]{2})"
@@ -53,9 +53,11 @@ def read_instant(text: str) -> datetime:
     return instant
 
 
-def read_instant_or_date(text: str) -> datetime:
-    """Return an instant as `read_instant` does; a date alone is its first instant in UTC."""
-    return read_instant(f"{text}T00:00:00Z" if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else text)
+def read_instant_or_date(text: str, *, zone: tzinfo = UTC) -> datetime:
+    """Return an instant as `read_instant` does; a date alone is its first instant in a time zone."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return read_instant(text)
+    return read_instant(f"{text}T00:00:00Z").replace(tzinfo=zone).astimezone(UTC)
 
 
 def _zone(parts: dict[str, str | None]) -> timezone:

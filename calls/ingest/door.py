@@ -42,16 +42,7 @@ def receive(body: bytes, *, media_type: str, read: Reader, at: datetime, dry_run
     if body.lstrip()[:1] == b"[":
         raws = parse_json(body, list[msgspec.Raw])
         return _receive_batch([bytes(raw) for raw in raws], read=read, at=at, dry_run=dry_run)
-    return _receive_one(body, read=read, at=at, dry_run=dry_run)
-
-
-def _receive_one(body: bytes, *, read: Reader, at: datetime, dry_run: bool) -> Answer:
-    if len(body) > MAX_EVENT_BYTES:
-        raise BodyTooLarge(f"An event may have at most {MAX_EVENT_BYTES:,} bytes.")
-    event = _understand(body, read=read, at=at)
-    [outcome] = record([event], dry_run=dry_run)
-    if outcome.result is Result.CONFLICT:
-        raise Conflict(CONFLICT)
+    event, outcome = receive_one(body, read=read, at=at, dry_run=dry_run)
     return Answer(
         200,
         {
@@ -63,16 +54,32 @@ def _receive_one(body: bytes, *, read: Reader, at: datetime, dry_run: bool) -> A
     )
 
 
+def receive_one(body: bytes, *, read: Reader, at: datetime, dry_run: bool = False) -> tuple[Event, Outcome]:
+    """Take one event, and return it with what became of it; raise an API exception when it is refused."""
+    if len(body) > MAX_EVENT_BYTES:
+        raise BodyTooLarge(f"An event may have at most {MAX_EVENT_BYTES:,} bytes.")
+    event = _understand(body, read=read, at=at)
+    [outcome] = record([event], dry_run=dry_run)
+    if outcome.result is Result.CONFLICT:
+        raise Conflict(CONFLICT)
+    return event, outcome
+
+
 def _understand(raw: bytes, *, read: Reader, at: datetime) -> Event:
     """Return the event that one JSON object reports; raise InvalidJSON or Invalid."""
+    return read(read_fields(raw), at=at)
+
+
+def read_fields(raw: bytes) -> dict[str, Any]:
+    """Return the fields of one JSON object that can be stored; raise InvalidJSON or Invalid."""
     if not raw.strip():
         raise InvalidJSON("The body is empty.")
     fields = parse_json(raw)
     if not isinstance(fields, dict):
-        raise InvalidJSON("An event must be a JSON object.")
+        raise InvalidJSON("This must be a JSON object.")
     if errors := unstorable(fields, raw=raw):
         raise Invalid(errors)
-    return read(fields, at=at)
+    return fields
 
 
 def _receive_batch(raws: list[bytes], *, read: Reader, at: datetime, dry_run: bool) -> Answer:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from calls.domain.recordings import RecordingStatus
 from calls.domain.vocabulary import CallStatus
+from calls.ingest import sip_events
 from calls.ingest.fields import MAX_ID_LENGTH
 from calls.ingest.process_events import FIELDS, WORDS
 
@@ -87,3 +89,84 @@ COUNTS: dict[str, Any] = {
     },
 }
 RESULT_OR_COUNTS: dict[str, Any] = {"oneOf": [RESULT, COUNTS]}
+
+# -- Webhooks ----------------------------------------------------------------------------------------
+
+SIP_DESCRIPTION = """\
+The order of events does not matter, and a call that is unknown so far is created by whichever comes first.
+`timestamp` is when it happened and is believed. Retries are recognised for ever: by `event_id` if there is one, else
+by the whole body. Numbers may also be extensions, SIP users or `anonymous`.
+
+In `metadata`: `direction` (inbound or outbound), `call_type`, `transfer_to`; of an end its `cause` (a word), `q850` or
+`sip_code`. Everything else is kept.
+
+With a token, or signed by Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`).
+"""
+_ADDRESS: dict[str, Any] = {"type": "string", "maxLength": MAX_ID_LENGTH}
+SIP_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["event_type", "sip_call_id", "timestamp"],
+    "properties": {
+        "event_type": {"type": "string", "enum": list(sip_events.WORDS)},
+        "sip_call_id": _ID,
+        "caller_number": _ADDRESS,
+        "recipient_number": _ADDRESS,
+        "timestamp": {"type": "string", "format": "date-time"},
+        "metadata": {"type": "object", "additionalProperties": True},
+        "event_id": {**_ID, "description": "Unique identifier of the event, where the server has one."},
+    },
+}
+SIP_EXAMPLE: dict[str, Any] = {
+    "event_type": "call_answered",
+    "sip_call_id": "unique-sip-id",
+    "caller_number": "+1234567890",
+    "recipient_number": "+0987654321",
+    "timestamp": "2025-07-26T10:30:00Z",
+    "metadata": {"server": "sip1.example.com", "codec": "G.711"},
+}
+SIP_RESULT: dict[str, Any] = {
+    "type": "object",
+    "required": ["message", "call_id", "status"],
+    "properties": {
+        "message": {"type": "string"},
+        "call_id": {"type": "string", "format": "uuid", "description": "Our id of the call."},
+        "status": RESULT["properties"]["call_status"],
+    },
+}
+RECORDING_DESCRIPTION = """\
+The report is about the recording with `recording_id`, else with the same `file_url`, else the call's newest unfinished
+one, else a new one. Late and repeated reports move nothing backwards. An unknown call is 404.
+"""
+RECORDING_REPORT: dict[str, Any] = {
+    "type": "object",
+    "required": ["call_id", "status"],
+    "properties": {
+        "call_id": {**_ID, "description": "Our id of the call, or the external one."},
+        "status": {"type": "string", "enum": list(RecordingStatus)},
+        "recording_id": {"type": "string", "format": "uuid", "nullable": True},
+        "file_url": {"type": "string", "nullable": True, "description": "https only; it is never fetched."},
+        "file_path": {"type": "string", "nullable": True},
+        "file_size": {"type": "integer", "nullable": True, "minimum": 0, "description": "Bytes."},
+        "duration": {"type": "number", "nullable": True, "minimum": 0, "description": "Seconds."},
+        "format": {"type": "string", "nullable": True, "maxLength": 20},
+        "transcript": {"type": "string", "nullable": True},
+        "transcript_confidence": {"type": "number", "nullable": True, "minimum": 0, "maximum": 1},
+    },
+}
+RECORDING_EXAMPLE: dict[str, Any] = {
+    "call_id": "550e8400-e29b-41d4-a716-446655440000",
+    "status": "completed",
+    "file_url": "https://recordings.example.com/call123.wav",
+    "file_size": 2048576,
+    "duration": 185,
+    "format": "wav",
+}
+RECORDING_RESULT: dict[str, Any] = {
+    "type": "object",
+    "required": ["message", "recording_id", "status"],
+    "properties": {
+        "message": {"type": "string"},
+        "recording_id": {"type": "string", "format": "uuid"},
+        "status": {"type": "string", "enum": list(RecordingStatus)},
+    },
+}

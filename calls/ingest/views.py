@@ -2,12 +2,18 @@
 
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from calls.ingest import process_events, schemas
-from calls.ingest.door import MAX_BATCH_BYTES, receive
+from calls.ingest import process_events, recordings, schemas, sip_events
+from calls.ingest.door import MAX_BATCH_BYTES, read_fields, receive, receive_one
+from calls.ingest.signature import SignatureAuthentication, body_of
+from calls.operations.record import Result
+from calls.operations.recordings import UnknownRecording, report_recording
+from calls.queries.calls import find_call
+from calls.web.authentication import TokenAuthentication
 from calls.web.bodies import JSON, NDJSON, media_type_of, read_body
 from calls.web.parameters import flag
 from calls.web.schemas import errors
@@ -49,3 +55,67 @@ class ProcessEvents(APIView):
             dry_run=flag(request, "dry_run"),
         )
         return Response(answer.body, status=answer.status)
+
+
+class Webhook(APIView):
+    """A door where other systems report, with a token or a signature."""
+
+    authentication_classes = (TokenAuthentication, SignatureAuthentication)
+
+
+class SIPWebhook(Webhook):
+    """Take events from a SIP server."""
+
+    rights = {"POST": "calls.add_callevent"}
+
+    @extend_schema(
+        operation_id="sip_webhook",
+        tags=["Webhooks"],
+        summary="Report an event from a SIP server",
+        description=schemas.SIP_DESCRIPTION,
+        request={JSON: schemas.SIP_EVENT},
+        responses={(200, JSON): schemas.SIP_RESULT, **errors(400, 401, 403, 405, 409, 411, 413, 415, 503)},
+        examples=[OpenApiExample("Example", value=schemas.SIP_EXAMPLE, request_only=True, media_type=JSON)],
+    )
+    def post(self, request: Request) -> Response:
+        """Record the event, durably, before answering."""
+        media_type_of(request._request, accepted=(JSON,))
+        event, outcome = receive_one(body_of(request), read=sip_events.read_event, at=timezone.now())
+        known = outcome.result is Result.DUPLICATE
+        return Response(
+            {
+                "message": "This event was known already." if known else "The event was recorded.",
+                "call_id": str(event.call_uuid),
+                "status": outcome.call_status,
+            }
+        )
+
+
+class RecordingWebhook(Webhook):
+    """Take reports from a recorder."""
+
+    rights = {"POST": "calls.add_callrecording"}
+
+    @extend_schema(
+        operation_id="recording_webhook",
+        tags=["Webhooks"],
+        summary="Report how far a recording has come",
+        description=schemas.RECORDING_DESCRIPTION,
+        request={JSON: schemas.RECORDING_REPORT},
+        responses={(200, JSON): schemas.RECORDING_RESULT, **errors(400, 401, 403, 404, 405, 411, 413, 415, 503)},
+        examples=[OpenApiExample("Example", value=schemas.RECORDING_EXAMPLE, request_only=True, media_type=JSON)],
+    )
+    def post(self, request: Request) -> Response:
+        """Write the report down."""
+        media_type_of(request._request, accepted=(JSON,))
+        call_id, report = recordings.read_report(read_fields(body_of(request)))
+        call = find_call(call_id)
+        if call is None:
+            raise NotFound("There is no such call.")
+        try:
+            recording = report_recording(call, report, at=timezone.now())
+        except UnknownRecording:
+            raise NotFound("The call has no such recording.") from None
+        return Response(
+            {"message": "The report was recorded.", "recording_id": str(recording.pk), "status": recording.status}
+        )

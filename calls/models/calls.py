@@ -111,7 +111,10 @@ class Call(models.Model):
                 fields=["sip_configuration"], name="call_by_sip", condition=Q(sip_configuration__isnull=False)
             ),
         ]
-        permissions: ClassVar = [("annotate_call", "Can edit the notes of a call")]
+        permissions: ClassVar = [
+            ("annotate_call", "Can edit the notes of a call"),
+            ("operate_call", "Can press the buttons of a call"),
+        ]
 
     def __str__(self) -> str:
         return str(self.external_id)

@@ -24,6 +24,11 @@ class Client(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def phone_numbers(self) -> list[str]:
+        """The client's numbers, in order."""
+        return [row.number for row in self.numbers.all()]
+
 
 class ClientNumber(models.Model):
     """One number of a client, in E.164; it belongs to no other client."""

@@ -63,4 +63,5 @@ class SIPConfiguration(models.Model):
 
     @password.setter
     def password(self, password: str) -> None:
+        """Keep a password, encrypted; an empty one is none."""
         self.encrypted_password = encrypt(password) if password else ""

@@ -8,6 +8,7 @@ from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication as KnoxTokenAuthentication
 from knox.crypto import hash_token
+from rest_framework.authentication import SessionAuthentication as BaseSessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
@@ -46,6 +47,25 @@ def note_use(token: AccessToken, *, at: datetime) -> None:
     today = at.date()
     if token.last_used_on != today:
         AccessToken.objects.filter(pk=token.pk).update(last_used_on=today)
+
+
+class SessionAuthentication(BaseSessionAuthentication):
+    """A browser's session, with its CSRF token; the check leaves the body to whoever reads it."""
+
+    def enforce_csrf(self, request: Request) -> None:
+        """Check Django's own request: through the REST framework's, looking for a form field parses the body."""
+        super().enforce_csrf(request._request)  # type: ignore[arg-type]
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the schema describes the session."""
+
+    target_class = "calls.web.authentication.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Return the cookie that carries the session."""
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

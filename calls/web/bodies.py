@@ -1,7 +1,8 @@
 """Reading request bodies: sizes, media types and JSON, with every trap turned into a clear refusal."""
 
 import codecs
-from typing import Any, TypeAlias
+import io
+from typing import IO, Any, TypeAlias
 
 import msgspec
 from django.http import HttpRequest
@@ -14,6 +15,7 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 # Deeper JSON than this says nothing about a phone call, and costs whoever reads it later.
 MAX_DEPTH = 32
+CHUNK_BYTES = 1024 * 1024
 
 FieldErrors: TypeAlias = dict[str, list[str]]
 
@@ -44,21 +46,28 @@ def media_type_of(request: HttpRequest, *, accepted: tuple[str, ...]) -> str:
 
 def read_body(request: HttpRequest, *, limit: int) -> bytes:
     """Return the body; raise 413 when it is longer than `limit` bytes, without reading it all."""
+    body = io.BytesIO()
+    copy_body(request, body, limit=limit)
+    return body.getvalue().removeprefix(codecs.BOM_UTF8)
+
+
+def copy_body(request: HttpRequest, target: IO[bytes], *, limit: int) -> int:
+    """Copy the body into a file and return its length; raise 413 when it is longer than `limit` bytes."""
     too_large = BodyTooLarge(f"The body is over the limit of {limit:,} bytes.")
     length = request.META.get("CONTENT_LENGTH") or "0"
     if length.isascii() and length.isdigit() and int(length) > limit:
         raise too_large
     stream = _stream(request)
-    parts, missing = [], limit + 1
+    missing = limit + 1
     try:
-        while missing and (part := stream.read(missing)):
-            parts.append(part)
+        while missing and (part := stream.read(min(missing, CHUNK_BYTES))):
+            target.write(part)
             missing -= len(part)
     except (UnreadablePostError, OSError):
         raise BadRequest("The body ended before it was complete.") from None
     if not missing:
         raise too_large
-    return b"".join(parts).removeprefix(codecs.BOM_UTF8)
+    return limit + 1 - missing
 
 
 def _stream(request: HttpRequest) -> Any:

@@ -19,7 +19,7 @@ class Cursor:
     """A place in a list, and whether the page before it is wanted instead of the one after it."""
 
     started_at: datetime
-    id: UUID
+    id: UUID | int
     backwards: bool = False
 
 
@@ -36,7 +36,7 @@ def read_cursor(text: str, *, filters: Any) -> Cursor:
         seal, body = packed[:_SEAL_BYTES], packed[_SEAL_BYTES:]
         if seal != _seal(body, filters):
             raise Invalid({"cursor": ["This cursor is not valid, or belongs to other filters."]})
-        started_at, call, backwards = msgspec.json.decode(body, type=tuple[datetime, UUID, bool])
+        started_at, call, backwards = msgspec.json.decode(body, type=tuple[datetime, UUID | int, bool])
     except (ValueError, binascii.Error, msgspec.MsgspecError):
         raise Invalid({"cursor": ["This cursor is not valid, or belongs to other filters."]}) from None
     return Cursor(started_at, call, backwards)
@@ -52,9 +52,14 @@ def _seal(body: bytes, filters: Any) -> bytes:
 
 def link_header(request: HttpRequest, cursors: dict[str, str]) -> str:
     """Return the value of an RFC 8288 Link header that leads to the pages of these cursors."""
-    links = []
-    for relation, cursor in cursors.items():
-        query = request.GET.copy()
-        query["cursor"] = cursor
-        links.append(f'<{request.build_absolute_uri(request.path)}?{query.urlencode()}>; rel="{relation}"')
+    links = [f'<{address_of_page(request, cursor)}>; rel="{relation}"' for relation, cursor in cursors.items()]
     return ", ".join(links)
+
+
+def address_of_page(request: HttpRequest, cursor: str | None) -> str | None:
+    """Return the address of the request's list at another page; None without a cursor."""
+    if cursor is None:
+        return None
+    query = request.GET.copy()
+    query["cursor"] = cursor
+    return f"{request.build_absolute_uri(request.path)}?{query.urlencode()}"

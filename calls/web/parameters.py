@@ -1,6 +1,6 @@
 """Reading the query string."""
 
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TypeVar
 
 from rest_framework.request import Request
@@ -41,13 +41,13 @@ def whole_number(request: Request, name: str, *, default: int, most: int) -> int
     return int(value)
 
 
-def instant(request: Request, name: str) -> datetime | None:
-    """Return a parameter that is an ISO 8601 date, or date and time."""
+def instant(request: Request, name: str, *, zone: tzinfo = UTC) -> datetime | None:
+    """Return a parameter that is an ISO 8601 date and time, or a date: its first instant in a time zone."""
     value = request.query_params.get(name)
     if value is None:
         return None
     try:
-        return read_instant_or_date(value)
+        return read_instant_or_date(value, zone=zone)
     except NotAnInstant as error:
         hint = " Write a + in an address as %2B." if " " in value else ""
         raise Invalid({name: [f"{error}{hint}"]}) from None

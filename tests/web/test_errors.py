@@ -62,12 +62,20 @@ def test_a_host_that_is_not_ours_is_a_json_400() -> None:
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/json")
 
 
+VIEWS = ["view_call", "view_callevent", "view_callrecording", "view_client", "view_sipconfiguration"]
+CHANGES = [
+    f"{action}_{model}"
+    for model in ("callrecording", "client", "sipconfiguration")
+    for action in ("add", "change", "delete")
+]
+
+
 def test_the_three_groups_have_their_rights() -> None:
     rights = {group.name: sorted(group.permissions.values_list("codename", flat=True)) for group in Group.objects.all()}
     assert rights == {
-        "Telephony systems": ["add_callevent"],
-        "Analysts": ["annotate_call", "view_call", "view_callevent"],
-        "Operators": ["annotate_call", "view_call", "view_callevent"],
+        "Telephony systems": ["add_callevent", "add_callrecording"],
+        "Analysts": sorted(["annotate_call", *VIEWS]),
+        "Operators": sorted(["annotate_call", "operate_call", *VIEWS, *CHANGES]),
     }
 
 

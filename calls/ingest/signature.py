@@ -1,0 +1,89 @@
+"""Is this webhook really theirs? Standard Webhooks signatures (https://www.standardwebhooks.com/)."""
+
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from calls.ingest.door import MAX_EVENT_BYTES
+from calls.models import WebhookSource
+from calls.operations.webhooks import note_use
+from calls.web.bodies import read_body
+from calls.web.throttles import FailedAuthenticationThrottle
+
+HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+
+
+class SignedSource:
+    """Whoever signed a webhook; it may report, and nothing else."""
+
+    is_authenticated = True
+    is_active = True
+    pk = None
+    RIGHTS = frozenset({"calls.add_callevent", "calls.add_callrecording"})
+
+    def __init__(self, source: WebhookSource) -> None:
+        self.source = source
+
+    def get_username(self) -> str:
+        """Return the source's name."""
+        return self.source.name
+
+    def has_perm(self, right: str, obj: Any = None) -> bool:
+        """Say whether the right is one of those that reporting needs."""
+        return right in self.RIGHTS
+
+
+class SignatureAuthentication(BaseAuthentication):
+    """Let in whoever signed the body with a secret of an active source within the last five minutes."""
+
+    def authenticate(self, request: Request) -> tuple[SignedSource, WebhookSource] | None:
+        """Return the source whose secret signed the body; None without a signature."""
+        if not any(name in request.headers for name in HEADERS):
+            return None
+        body = body_of(request)
+        headers = {name: request.headers.get(name, "") for name in HEADERS}
+        for source in WebhookSource.objects.filter(is_active=True):
+            if any(_signed(secret, body, headers) for secret in source.valid_secrets):
+                note_use(source, at=timezone.now())
+                return SignedSource(source), source
+        FailedAuthenticationThrottle().count_failure(request)
+        raise AuthenticationFailed("The signature is missing, too old, or not made with a secret of ours.")
+
+
+def _signed(secret: str, body: bytes, headers: dict[str, str]) -> bool:
+    try:
+        Webhook(secret).verify(body, headers, json_parse=False)
+    except (WebhookVerificationError, ValueError, OverflowError, OSError):
+        # The library reads some malformed headers without checking them first.
+        return False
+    return True
+
+
+def body_of(request: Request) -> bytes:
+    """Return the body of a webhook, which is read once: for the signature, and then for what it says."""
+    held: bytes | None = getattr(request._request, "webhook_body", None)
+    if held is None:
+        held = read_body(request._request, limit=MAX_EVENT_BYTES)
+        request._request.webhook_body = held  # type: ignore[attr-defined]
+    return held
+
+
+class SignatureScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How the schema describes the signature."""
+
+    target_class = "calls.ingest.signature.SignatureAuthentication"
+    name = "signature"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """Return the header that carries the signature."""
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "webhook-signature",
+            "description": "Standard Webhooks: also `webhook-id` and `webhook-timestamp`.",
+        }

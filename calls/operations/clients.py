@@ -1,0 +1,71 @@
+"""Clients and their numbers; whoever gets a number gets its calls, also the earlier ones."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from calls.domain.state import CallState
+from calls.models import Call, Client, ClientNumber
+from calls.models.calls import STATE_FIELDS, state_from_row
+
+# How many calls are matched in one statement.
+STRETCH = 1_000
+
+
+class NumberTaken(Exception):
+    """A number belongs to another client."""
+
+    def __init__(self, numbers: Sequence[str]) -> None:
+        self.numbers = list(numbers)
+        super().__init__(", ".join(numbers))
+
+
+def set_numbers(client: Client, numbers: Iterable[str]) -> None:
+    """Give a client exactly these numbers, and match the calls of those that come and go; raise NumberTaken."""
+    wanted = set(numbers)
+    with transaction.atomic():
+        Client.objects.select_for_update().get(pk=client.pk)
+        present = set(client.numbers.values_list("number", flat=True))
+        taken = ClientNumber.objects.filter(number__in=wanted).exclude(client=client)
+        if names := list(taken.values_list("number", flat=True)):
+            raise NumberTaken(sorted(names))
+        client.numbers.filter(number__in=present - wanted).delete()
+        try:
+            with transaction.atomic():
+                ClientNumber.objects.bulk_create(
+                    ClientNumber(client=client, number=number) for number in sorted(wanted - present)
+                )
+        except IntegrityError:
+            raise NumberTaken(sorted(wanted - present)) from None
+        match_calls(present ^ wanted)
+
+
+def match_calls(numbers: Iterable[str]) -> int:
+    """Set the client of all calls of these numbers, by exact number, and return how many have changed."""
+    changed = 0
+    for number in sorted(numbers):
+        calls = Call.objects.filter(Q(calling_number=number) | Q(called_number=number)).order_by("pk")
+        last: UUID | None = None
+        while True:
+            page = calls.filter(pk__gt=last) if last else calls
+            rows = list(page.values_list("pk", "client_id", *STATE_FIELDS)[:STRETCH])
+            changed += _match([(pk, client, state_from_row(list(row))) for pk, client, *row in rows])
+            if len(rows) < STRETCH:
+                break
+            last = rows[-1][0]
+    return changed
+
+
+def _match(calls: list[tuple[UUID, int | None, CallState]]) -> int:
+    """Set the client of some calls; the first of a call's remote numbers that somebody has decides."""
+    remote = {number for _, _, state in calls for number in state.remote_numbers}
+    owners = dict(ClientNumber.objects.filter(number__in=remote).values_list("number", "client_id"))
+    moved: dict[int | None, list[UUID]] = defaultdict(list)
+    for call, client, state in calls:
+        owner = next((owners[number] for number in state.remote_numbers if number in owners), None)
+        if owner != client:
+            moved[owner].append(call)
+    return sum(Call.objects.filter(pk__in=ids).update(client=owner) for owner, ids in moved.items())
