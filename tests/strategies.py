@@ -1,15 +1,19 @@
 """Any set of events that a call may have, however odd, for property tests."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from hypothesis import strategies as st
 
 from calls.domain.events import Event
 from calls.domain.vocabulary import CallType, Direction, EventType, Source
-from tests.build import CALLEE, CALLER, at, build_event
+from tests.build import CALLEE, CALLER, NOON, at, build_event
 
+# The first and the last second that we accept: durations may be as long as lies between them.
+FIRST = (datetime(1970, 1, 1, tzinfo=UTC) - NOON).total_seconds()
+LAST = (datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC) - NOON).total_seconds()
 # Few instants, so that events often share one; some apart by less than a second.
-INSTANTS = st.sampled_from([0, 0, 1, 2, 2.5, 2.9, 3, 10, 400])
+INSTANTS = st.sampled_from([0, 0, 1, 2, 2.5, 2.9, 3, 10, 400, FIRST, LAST])
 CAUSES = st.sampled_from([None, None, "busy", "q850:16", "q850:21", "sip:486", "sip:503", "cancelled"])
 NUMBERS = st.sampled_from([CALLER, CALLER, CALLER, "+12025550123", ""])
 

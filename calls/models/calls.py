@@ -58,10 +58,11 @@ class Call(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="handled_calls", db_index=False
     )
 
-    duration = models.PositiveIntegerField(null=True, help_text="Seconds from start to end, of completed calls.")
-    ring_seconds = models.PositiveIntegerField(null=True)
-    talk_seconds = models.PositiveIntegerField(null=True)
-    hold_seconds = models.PositiveIntegerField(null=True)
+    # Between 1970 and 2099 lie more seconds than an integer column holds.
+    duration = models.PositiveBigIntegerField(null=True, help_text="Seconds from start to end, of completed calls.")
+    ring_seconds = models.PositiveBigIntegerField(null=True)
+    talk_seconds = models.PositiveBigIntegerField(null=True)
+    hold_seconds = models.PositiveBigIntegerField(null=True)
 
     anomalies = models.PositiveSmallIntegerField(default=0, help_text="The bits of domain.vocabulary.Anomaly.")
     odd = models.PositiveSmallIntegerField(default=0)

@@ -117,6 +117,13 @@ def test_a_time_ahead_of_ours_is_accepted_and_odd(telephony: Client) -> None:
     assert [anomaly.code for anomaly in Call.objects.get().anomaly_list] == ["future_time"]
 
 
+def test_a_call_may_last_from_1970_to_2099(telephony: Client) -> None:
+    times = {"INITIATE": "1970-01-01T00:00:00Z", "ANSWER": "1970-01-01T00:00:00Z", "DISCONNECT": "2099-12-31T23:59:59Z"}
+    for word, time in times.items():
+        assert send(telephony, report(event=word, created_at=time)).status_code == 200
+    assert Call.objects.get().duration == 4_102_444_799
+
+
 @pytest.mark.parametrize("text", ["false", "0", "true", "1", "True"])
 def test_a_dry_run_answers_the_same_and_stores_nothing(telephony: Client, text: str) -> None:
     answer = send(telephony, report(), url=f"{URL}?dry_run={text}")
