@@ -9,7 +9,6 @@ import calls.fields
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,142 +17,279 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='AccessToken',
+            name="AccessToken",
             fields=[
-                ('digest', models.CharField(max_length=128, primary_key=True, serialize=False)),
-                ('token_key', models.CharField(db_index=True, max_length=25)),
-                ('created', models.DateTimeField(auto_now_add=True)),
-                ('expiry', models.DateTimeField(blank=True, null=True)),
-                ('name', models.CharField(blank=True, help_text='What it is for, such as the system that uses it.', max_length=100)),
-                ('last_used_on', models.DateField(blank=True, editable=False, null=True, verbose_name='last used')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='auth_token_set', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("digest", models.CharField(editable=False, max_length=128, unique=True)),
+                ("token_key", models.CharField(db_index=True, max_length=25)),
+                ("created", models.DateTimeField(auto_now_add=True)),
+                ("expiry", models.DateTimeField(blank=True, null=True)),
+                (
+                    "name",
+                    models.CharField(
+                        blank=True, help_text="What it is for, such as the system that uses it.", max_length=100
+                    ),
+                ),
+                ("last_used_on", models.DateField(blank=True, editable=False, null=True, verbose_name="last used")),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="auth_token_set",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'access token',
-                'ordering': ['-created'],
+                "verbose_name": "access token",
+                "ordering": ["-created"],
             },
         ),
         migrations.CreateModel(
-            name='Call',
+            name="Call",
             fields=[
-                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ('external_id', calls.fields.ExactField(max_length=255, verbose_name='call id')),
-                ('status', calls.fields.WordField(default=calls.domain.vocabulary.CallStatus['INITIATED'], max_length=11)),
-                ('direction', calls.fields.WordField(default=calls.domain.vocabulary.Direction['UNKNOWN'], max_length=8)),
-                ('call_type', calls.fields.WordField(default=calls.domain.vocabulary.CallType['VOICE'], max_length=10)),
-                ('calling_number', calls.fields.ExactField(blank=True, help_text='E.164 where there is such a form.', max_length=255)),
-                ('calling_as_sent', calls.fields.ExactField(help_text='Where it was sent differently.', max_length=255, null=True)),
-                ('called_number', calls.fields.ExactField(blank=True, help_text='E.164 where there is such a form.', max_length=255)),
-                ('called_as_sent', calls.fields.ExactField(help_text='Where it was sent differently.', max_length=255, null=True)),
-                ('started_at', models.DateTimeField(verbose_name='start')),
-                ('ringing_at', models.DateTimeField(null=True, verbose_name='ringing')),
-                ('answered_at', models.DateTimeField(null=True, verbose_name='answer')),
-                ('ended_at', models.DateTimeField(null=True, verbose_name='end')),
-                ('ended_by', calls.fields.WordField(max_length=18, null=True)),
-                ('cause', calls.fields.ExactField(help_text='A word, or a Q.850 or SIP code.', max_length=32, null=True)),
-                ('transfer_target', calls.fields.ExactField(max_length=255, null=True)),
-                ('duration', models.PositiveBigIntegerField(help_text='Seconds from start to end, of completed calls.', null=True)),
-                ('ring_seconds', models.PositiveBigIntegerField(null=True)),
-                ('talk_seconds', models.PositiveBigIntegerField(null=True)),
-                ('hold_seconds', models.PositiveBigIntegerField(null=True)),
-                ('anomalies', models.PositiveSmallIntegerField(default=0, help_text='The bits of domain.vocabulary.Anomaly.')),
-                ('odd', models.PositiveSmallIntegerField(default=0)),
-                ('marks', models.PositiveIntegerField(default=0)),
-                ('held_since', models.DateTimeField(null=True)),
-                ('hold_total', models.DurationField()),
-                ('last_event_at', models.DateTimeField(verbose_name='last event')),
-                ('last_event_rank', models.SmallIntegerField()),
-                ('version', models.PositiveIntegerField(help_text='How many events are known of the call.')),
-                ('notes', models.TextField(blank=True, db_default='', default='')),
-                ('call_quality_score', models.DecimalField(decimal_places=1, max_digits=2, null=True)),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('handled_by', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='handled_calls', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("external_id", calls.fields.ExactField(max_length=255, verbose_name="call id")),
+                (
+                    "status",
+                    calls.fields.WordField(default=calls.domain.vocabulary.CallStatus["INITIATED"], max_length=11),
+                ),
+                (
+                    "direction",
+                    calls.fields.WordField(default=calls.domain.vocabulary.Direction["UNKNOWN"], max_length=8),
+                ),
+                ("call_type", calls.fields.WordField(default=calls.domain.vocabulary.CallType["VOICE"], max_length=10)),
+                (
+                    "calling_number",
+                    calls.fields.ExactField(blank=True, help_text="E.164 where there is such a form.", max_length=255),
+                ),
+                (
+                    "calling_as_sent",
+                    calls.fields.ExactField(help_text="Where it was sent differently.", max_length=255, null=True),
+                ),
+                (
+                    "called_number",
+                    calls.fields.ExactField(blank=True, help_text="E.164 where there is such a form.", max_length=255),
+                ),
+                (
+                    "called_as_sent",
+                    calls.fields.ExactField(help_text="Where it was sent differently.", max_length=255, null=True),
+                ),
+                ("started_at", models.DateTimeField(verbose_name="start")),
+                ("ringing_at", models.DateTimeField(null=True, verbose_name="ringing")),
+                ("answered_at", models.DateTimeField(null=True, verbose_name="answer")),
+                ("ended_at", models.DateTimeField(null=True, verbose_name="end")),
+                ("ended_by", calls.fields.WordField(max_length=18, null=True)),
+                (
+                    "cause",
+                    calls.fields.ExactField(help_text="A word, or a Q.850 or SIP code.", max_length=32, null=True),
+                ),
+                ("transfer_target", calls.fields.ExactField(max_length=255, null=True)),
+                (
+                    "duration",
+                    models.PositiveBigIntegerField(
+                        help_text="Seconds from start to end, of completed calls.", null=True
+                    ),
+                ),
+                ("ring_seconds", models.PositiveBigIntegerField(null=True)),
+                ("talk_seconds", models.PositiveBigIntegerField(null=True)),
+                ("hold_seconds", models.PositiveBigIntegerField(null=True)),
+                (
+                    "anomalies",
+                    models.PositiveSmallIntegerField(default=0, help_text="The bits of domain.vocabulary.Anomaly."),
+                ),
+                ("odd", models.PositiveSmallIntegerField(default=0)),
+                ("marks", models.PositiveIntegerField(default=0)),
+                ("held_since", models.DateTimeField(null=True)),
+                ("hold_total", models.DurationField()),
+                ("last_event_at", models.DateTimeField(verbose_name="last event")),
+                ("last_event_rank", models.SmallIntegerField()),
+                ("version", models.PositiveIntegerField(help_text="How many events are known of the call.")),
+                ("notes", models.TextField(blank=True, db_default="", default="")),
+                ("call_quality_score", models.DecimalField(decimal_places=1, max_digits=2, null=True)),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "handled_by",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="handled_calls",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-started_at', '-id'],
-                'permissions': [('annotate_call', 'Can edit the notes of a call')],
+                "ordering": ["-started_at", "-id"],
+                "permissions": [("annotate_call", "Can edit the notes of a call")],
             },
         ),
         migrations.CreateModel(
-            name='CallEvent',
+            name="CallEvent",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('source', calls.fields.WordField(max_length=14)),
-                ('event_id', calls.fields.ExactField(max_length=255, verbose_name='event id')),
-                ('type', calls.fields.WordField(max_length=18)),
-                ('word', calls.fields.ExactField(help_text="The sender's own word.", max_length=64, verbose_name='event')),
-                ('occurred_at', models.DateTimeField(help_text="The sender's time.", verbose_name='created at')),
-                ('received_at', models.DateTimeField(help_text='Our time, when it first arrived.')),
-                ('calling_number', calls.fields.ExactField(blank=True, max_length=255)),
-                ('called_number', calls.fields.ExactField(blank=True, max_length=255)),
-                ('direction', calls.fields.WordField(max_length=8, null=True)),
-                ('call_type', calls.fields.WordField(max_length=10, null=True)),
-                ('cause', calls.fields.ExactField(max_length=32, null=True)),
-                ('transfer_to', calls.fields.ExactField(max_length=255, null=True)),
-                ('metadata', models.JSONField(help_text='Everything else that the sender said.', null=True)),
-                ('call', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='calls.call')),
-                ('user', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("source", calls.fields.WordField(max_length=14)),
+                ("event_id", calls.fields.ExactField(max_length=255, verbose_name="event id")),
+                ("type", calls.fields.WordField(max_length=18)),
+                (
+                    "word",
+                    calls.fields.ExactField(help_text="The sender's own word.", max_length=64, verbose_name="event"),
+                ),
+                ("occurred_at", models.DateTimeField(help_text="The sender's time.", verbose_name="created at")),
+                ("received_at", models.DateTimeField(help_text="Our time, when it first arrived.")),
+                ("calling_number", calls.fields.ExactField(blank=True, max_length=255)),
+                ("called_number", calls.fields.ExactField(blank=True, max_length=255)),
+                ("direction", calls.fields.WordField(max_length=8, null=True)),
+                ("call_type", calls.fields.WordField(max_length=10, null=True)),
+                ("cause", calls.fields.ExactField(max_length=32, null=True)),
+                ("transfer_to", calls.fields.ExactField(max_length=255, null=True)),
+                ("metadata", models.JSONField(help_text="Everything else that the sender said.", null=True)),
+                (
+                    "call",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="calls.call",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'default_permissions': ['add', 'view'],
+                "ordering": ["-id"],
+                "default_permissions": ["add", "view"],
             },
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['started_at', 'id'], name='call_by_start'),
+            model_name="call",
+            index=models.Index(fields=["started_at", "id"], name="call_by_start"),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['calling_number', 'started_at', 'id'], name='call_by_calling'),
+            model_name="call",
+            index=models.Index(fields=["calling_number", "started_at", "id"], name="call_by_calling"),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(fields=['called_number', 'started_at', 'id'], name='call_by_called'),
+            model_name="call",
+            index=models.Index(fields=["called_number", "started_at", "id"], name="call_by_called"),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(condition=models.Q(('ended_at', None)), fields=['started_at', 'id'], name='call_in_progress'),
+            model_name="call",
+            index=models.Index(
+                condition=models.Q(("ended_at", None)), fields=["started_at", "id"], name="call_in_progress"
+            ),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(condition=models.Q(('ended_at__isnull', False)), fields=['status', 'started_at', 'id'], name='call_by_outcome'),
+            model_name="call",
+            index=models.Index(
+                condition=models.Q(("ended_at__isnull", False)),
+                fields=["status", "started_at", "id"],
+                name="call_by_outcome",
+            ),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(condition=models.Q(('anomalies', 0), _negated=True), fields=['started_at', 'id'], name='call_odd'),
+            model_name="call",
+            index=models.Index(
+                condition=models.Q(("anomalies", 0), _negated=True), fields=["started_at", "id"], name="call_odd"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='call',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['initiated', 'ringing', 'answered', 'missed', 'busy', 'no_answer', 'failed', 'cancelled', 'transferred', 'ended', 'recording', 'on_hold'])), name='call_status_known'),
+            model_name="call",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "initiated",
+                            "ringing",
+                            "answered",
+                            "missed",
+                            "busy",
+                            "no_answer",
+                            "failed",
+                            "cancelled",
+                            "transferred",
+                            "ended",
+                            "recording",
+                            "on_hold",
+                        ],
+                    )
+                ),
+                name="call_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='call',
-            constraint=models.CheckConstraint(condition=models.Q(('direction__in', ['inbound', 'outbound', 'unknown'])), name='call_direction_known'),
+            model_name="call",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("direction__in", ["inbound", "outbound", "unknown"])), name="call_direction_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='call',
-            constraint=models.CheckConstraint(condition=models.Q(('call_type__in', ['voice', 'video', 'conference'])), name='call_call_type_known'),
+            model_name="call",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("call_type__in", ["voice", "video", "conference"])), name="call_call_type_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='call',
-            constraint=models.CheckConstraint(condition=models.Q(('ended_by__in', ['ended', 'failed', 'transfer_completed', 'inferred'])), name='call_ended_by_known'),
+            model_name="call",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("ended_by__in", ["ended", "failed", "transfer_completed", "inferred"])),
+                name="call_ended_by_known",
+            ),
         ),
         migrations.AddIndex(
-            model_name='callevent',
-            index=models.Index(fields=['call'], name='event_by_call'),
+            model_name="callevent",
+            index=models.Index(fields=["call"], name="event_by_call"),
         ),
         migrations.AddConstraint(
-            model_name='callevent',
-            constraint=models.UniqueConstraint(fields=('source', 'event_id'), name='event_unique_in_source'),
+            model_name="callevent",
+            constraint=models.UniqueConstraint(fields=("source", "event_id"), name="event_unique_in_source"),
         ),
         migrations.AddConstraint(
-            model_name='callevent',
-            constraint=models.CheckConstraint(condition=models.Q(('source__in', ['process_events', 'sip', 'freeswitch', 'asterisk', 'api', 'inferred'])), name='event_source_known'),
+            model_name="callevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("source__in", ["process_events", "sip", "freeswitch", "asterisk", "api", "inferred"])
+                ),
+                name="event_source_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='callevent',
-            constraint=models.CheckConstraint(condition=models.Q(('type__in', ['initiated', 'ringing', 'answered', 'transfer_initiated', 'hold', 'unhold', 'muted', 'unmuted', 'recording_started', 'recording_stopped', 'dtmf', 'quality_change', 'error', 'transfer_completed', 'ended', 'failed'])), name='event_type_known'),
+            model_name="callevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "type__in",
+                        [
+                            "initiated",
+                            "ringing",
+                            "answered",
+                            "transfer_initiated",
+                            "hold",
+                            "unhold",
+                            "muted",
+                            "unmuted",
+                            "recording_started",
+                            "recording_stopped",
+                            "dtmf",
+                            "quality_change",
+                            "error",
+                            "transfer_completed",
+                            "ended",
+                            "failed",
+                        ],
+                    )
+                ),
+                name="event_type_known",
+            ),
         ),
     ]

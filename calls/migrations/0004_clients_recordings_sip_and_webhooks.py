@@ -13,194 +13,288 @@ import calls.models.sip
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('calls', '0003_groups_and_their_rights'),
+        ("calls", "0003_groups_and_their_rights"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CallRecording',
+            name="CallRecording",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('status', calls.fields.WordField(default=calls.domain.recordings.RecordingStatus['PENDING'], max_length=10)),
-                ('file', models.FileField(blank=True, max_length=255, upload_to='recordings/%Y/%m/')),
-                ('file_url', models.URLField(blank=True, help_text='Where an outside system keeps it; https only.', max_length=2000)),
-                ('file_path', models.CharField(blank=True, help_text='Where the recorder says that it is.', max_length=1000)),
-                ('file_size', models.PositiveBigIntegerField(blank=True, help_text='Bytes.', null=True)),
-                ('duration', models.PositiveIntegerField(blank=True, help_text='Seconds.', null=True)),
-                ('format', models.CharField(blank=True, max_length=20)),
-                ('transcript', models.TextField(blank=True)),
-                ('transcript_confidence', models.FloatField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(1)])),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('deleted_at', models.DateTimeField(blank=True, null=True)),
-                ('deleted_why', models.CharField(blank=True, max_length=200)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "status",
+                    calls.fields.WordField(default=calls.domain.recordings.RecordingStatus["PENDING"], max_length=10),
+                ),
+                ("file", models.FileField(blank=True, max_length=255, upload_to="recordings/%Y/%m/")),
+                (
+                    "file_url",
+                    models.URLField(
+                        blank=True, help_text="Where an outside system keeps it; https only.", max_length=2000
+                    ),
+                ),
+                (
+                    "file_path",
+                    models.CharField(blank=True, help_text="Where the recorder says that it is.", max_length=1000),
+                ),
+                ("file_size", models.PositiveBigIntegerField(blank=True, help_text="Bytes.", null=True)),
+                ("duration", models.PositiveIntegerField(blank=True, help_text="Seconds.", null=True)),
+                ("format", models.CharField(blank=True, max_length=20)),
+                ("transcript", models.TextField(blank=True)),
+                (
+                    "transcript_confidence",
+                    models.FloatField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(0),
+                            django.core.validators.MaxValueValidator(1),
+                        ],
+                    ),
+                ),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                ("deleted_at", models.DateTimeField(blank=True, null=True)),
+                ("deleted_why", models.CharField(blank=True, max_length=200)),
             ],
             options={
-                'verbose_name': 'recording',
-                'ordering': ['-created_at', '-id'],
+                "verbose_name": "recording",
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='Client',
+            name="Client",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200)),
-                ('email', models.EmailField(blank=True, max_length=254)),
-                ('company', models.CharField(blank=True, max_length=200)),
-                ('notes', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=200)),
+                ("email", models.EmailField(blank=True, max_length=254)),
+                ("company", models.CharField(blank=True, max_length=200)),
+                ("notes", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'ordering': ['name', 'id'],
+                "ordering": ["name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='ClientNumber',
+            name="ClientNumber",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', calls.fields.ExactField(max_length=16, unique=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", calls.fields.ExactField(max_length=16, unique=True)),
             ],
             options={
-                'ordering': ['number'],
+                "ordering": ["number"],
             },
         ),
         migrations.CreateModel(
-            name='IdempotentRequest',
+            name="IdempotentRequest",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('path', calls.fields.ExactField(max_length=500)),
-                ('key', calls.fields.ExactField(max_length=255)),
-                ('body_hash', calls.fields.ExactField(max_length=64)),
-                ('status', models.PositiveSmallIntegerField(null=True)),
-                ('answer', models.JSONField(null=True)),
-                ('created_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("path", calls.fields.ExactField(max_length=500)),
+                ("key", calls.fields.ExactField(max_length=255)),
+                ("body_hash", calls.fields.ExactField(max_length=64)),
+                ("status", models.PositiveSmallIntegerField(null=True)),
+                ("answer", models.JSONField(null=True)),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                'default_permissions': [],
+                "default_permissions": [],
             },
         ),
         migrations.CreateModel(
-            name='SIPConfiguration',
+            name="SIPConfiguration",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('sip_server', models.CharField(max_length=253, verbose_name='SIP server')),
-                ('sip_port', models.PositiveIntegerField(default=5060, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)], verbose_name='SIP port')),
-                ('transport', calls.fields.WordField(default=calls.models.sip.Transport['UDP'], max_length=3)),
-                ('username', models.CharField(blank=True, max_length=128)),
-                ('encrypted_password', models.TextField(blank=True, editable=False)),
-                ('realm', models.CharField(blank=True, max_length=253)),
-                ('display_name', models.CharField(blank=True, max_length=128)),
-                ('caller_number', calls.fields.ExactField(help_text='Who calls, in calls that are begun here.', max_length=255)),
-                ('wss_uri', models.CharField(blank=True, help_text='Where browsers connect (RFC 7118).', max_length=500, verbose_name='WSS URI')),
-                ('stun_server', models.CharField(blank=True, max_length=253, verbose_name='STUN server')),
-                ('turn_server', models.CharField(blank=True, max_length=253, verbose_name='TURN server')),
-                ('is_active', models.BooleanField(default=True)),
-                ('is_default', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("sip_server", models.CharField(max_length=253, verbose_name="SIP server")),
+                (
+                    "sip_port",
+                    models.PositiveIntegerField(
+                        default=5060,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(65535),
+                        ],
+                        verbose_name="SIP port",
+                    ),
+                ),
+                ("transport", calls.fields.WordField(default=calls.models.sip.Transport["UDP"], max_length=3)),
+                ("username", models.CharField(blank=True, max_length=128)),
+                ("encrypted_password", models.TextField(blank=True, editable=False)),
+                ("realm", models.CharField(blank=True, max_length=253)),
+                ("display_name", models.CharField(blank=True, max_length=128)),
+                (
+                    "caller_number",
+                    calls.fields.ExactField(help_text="Who calls, in calls that are begun here.", max_length=255),
+                ),
+                (
+                    "wss_uri",
+                    models.CharField(
+                        blank=True,
+                        help_text="Where browsers connect (RFC 7118).",
+                        max_length=500,
+                        verbose_name="WSS URI",
+                    ),
+                ),
+                ("stun_server", models.CharField(blank=True, max_length=253, verbose_name="STUN server")),
+                ("turn_server", models.CharField(blank=True, max_length=253, verbose_name="TURN server")),
+                ("is_active", models.BooleanField(default=True)),
+                ("is_default", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'verbose_name': 'SIP configuration',
-                'ordering': ['name'],
-                'permissions': [('reveal_sip_password', 'Can be given the SIP password')],
+                "verbose_name": "SIP configuration",
+                "ordering": ["name"],
+                "permissions": [("reveal_sip_password", "Can be given the SIP password")],
             },
         ),
         migrations.CreateModel(
-            name='WebhookSource',
+            name="WebhookSource",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('encrypted_secret', models.TextField(editable=False)),
-                ('encrypted_previous_secret', models.TextField(blank=True, editable=False)),
-                ('is_active', models.BooleanField(default=True)),
-                ('rotated_at', models.DateTimeField(editable=False, null=True)),
-                ('last_used_on', models.DateField(editable=False, null=True, verbose_name='last used')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("encrypted_secret", models.TextField(editable=False)),
+                ("encrypted_previous_secret", models.TextField(blank=True, editable=False)),
+                ("is_active", models.BooleanField(default=True)),
+                ("rotated_at", models.DateTimeField(editable=False, null=True)),
+                ("last_used_on", models.DateField(editable=False, null=True, verbose_name="last used")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.AddIndex(
-            model_name='callevent',
-            index=models.Index(condition=models.Q(('user__isnull', False)), fields=['user'], name='event_by_user'),
+            model_name="callevent",
+            index=models.Index(condition=models.Q(("user__isnull", False)), fields=["user"], name="event_by_user"),
         ),
         migrations.AddField(
-            model_name='callrecording',
-            name='call',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='recordings', to='calls.call'),
+            model_name="callrecording",
+            name="call",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="recordings", to="calls.call"
+            ),
         ),
         migrations.AddIndex(
-            model_name='client',
-            index=models.Index(fields=['name', 'id'], name='client_by_name'),
+            model_name="client",
+            index=models.Index(fields=["name", "id"], name="client_by_name"),
         ),
         migrations.AddField(
-            model_name='call',
-            name='client',
-            field=models.ForeignKey(db_index=False, help_text='By its number.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='calls', to='calls.client'),
+            model_name="call",
+            name="client",
+            field=models.ForeignKey(
+                db_index=False,
+                help_text="By its number.",
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="calls",
+                to="calls.client",
+            ),
         ),
         migrations.AddField(
-            model_name='clientnumber',
-            name='client',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='numbers', to='calls.client'),
+            model_name="clientnumber",
+            name="client",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="numbers", to="calls.client"
+            ),
         ),
         migrations.AddField(
-            model_name='idempotentrequest',
-            name='user',
-            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="idempotentrequest",
+            name="user",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sipconfiguration',
-            constraint=models.CheckConstraint(condition=models.Q(('transport__in', ['udp', 'tcp', 'tls', 'ws', 'wss'])), name='sip_transport_known'),
+            model_name="sipconfiguration",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("transport__in", ["udp", "tcp", "tls", "ws", "wss"])), name="sip_transport_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sipconfiguration',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('is_default',), name='sip_one_default'),
+            model_name="sipconfiguration",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_default", True)), fields=("is_default",), name="sip_one_default"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sipconfiguration',
-            constraint=models.CheckConstraint(condition=models.Q(('is_default', False), ('is_active', True), _connector='OR'), name='sip_default_is_active'),
+            model_name="sipconfiguration",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("is_default", False), ("is_active", True), _connector="OR"),
+                name="sip_default_is_active",
+            ),
         ),
         migrations.AddField(
-            model_name='call',
-            name='sip_configuration',
-            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='calls', to='calls.sipconfiguration'),
+            model_name="call",
+            name="sip_configuration",
+            field=models.ForeignKey(
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="calls",
+                to="calls.sipconfiguration",
+            ),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(condition=models.Q(('client__isnull', False)), fields=['client', 'started_at', 'id'], name='call_by_client'),
+            model_name="call",
+            index=models.Index(
+                condition=models.Q(("client__isnull", False)),
+                fields=["client", "started_at", "id"],
+                name="call_by_client",
+            ),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(condition=models.Q(('handled_by__isnull', False)), fields=['handled_by', 'started_at', 'id'], name='call_by_agent'),
+            model_name="call",
+            index=models.Index(
+                condition=models.Q(("handled_by__isnull", False)),
+                fields=["handled_by", "started_at", "id"],
+                name="call_by_agent",
+            ),
         ),
         migrations.AddIndex(
-            model_name='call',
-            index=models.Index(condition=models.Q(('sip_configuration__isnull', False)), fields=['sip_configuration'], name='call_by_sip'),
+            model_name="call",
+            index=models.Index(
+                condition=models.Q(("sip_configuration__isnull", False)),
+                fields=["sip_configuration"],
+                name="call_by_sip",
+            ),
         ),
         migrations.AddIndex(
-            model_name='callrecording',
-            index=models.Index(fields=['created_at', 'id'], name='recording_by_creation'),
+            model_name="callrecording",
+            index=models.Index(fields=["created_at", "id"], name="recording_by_creation"),
         ),
         migrations.AddConstraint(
-            model_name='callrecording',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'recording', 'processing', 'completed', 'failed', 'deleted'])), name='recording_status_known'),
+            model_name="callrecording",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("status__in", ["pending", "recording", "processing", "completed", "failed", "deleted"])
+                ),
+                name="recording_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='callrecording',
-            constraint=models.CheckConstraint(condition=models.Q(('transcript_confidence__isnull', True), models.Q(('transcript_confidence__gte', 0), ('transcript_confidence__lte', 1)), _connector='OR'), name='recording_confidence_0_to_1'),
+            model_name="callrecording",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("transcript_confidence__isnull", True),
+                    models.Q(("transcript_confidence__gte", 0), ("transcript_confidence__lte", 1)),
+                    _connector="OR",
+                ),
+                name="recording_confidence_0_to_1",
+            ),
         ),
         migrations.AddIndex(
-            model_name='idempotentrequest',
-            index=models.Index(fields=['created_at'], name='idempotent_request_by_age'),
+            model_name="idempotentrequest",
+            index=models.Index(fields=["created_at"], name="idempotent_request_by_age"),
         ),
         migrations.AddConstraint(
-            model_name='idempotentrequest',
-            constraint=models.UniqueConstraint(fields=('user', 'path', 'key'), name='idempotent_request_once'),
+            model_name="idempotentrequest",
+            constraint=models.UniqueConstraint(fields=("user", "path", "key"), name="idempotent_request_once"),
         ),
     ]

@@ -4,14 +4,19 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('calls', '0004_clients_recordings_sip_and_webhooks'),
+        ("calls", "0004_clients_recordings_sip_and_webhooks"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='call',
-            options={'ordering': ['-started_at', '-id'], 'permissions': [('annotate_call', 'Can edit the notes of a call'), ('operate_call', 'Can press the buttons of a call')]},
+            name="call",
+            options={
+                "ordering": ["-started_at", "-id"],
+                "permissions": [
+                    ("annotate_call", "Can edit the notes of a call"),
+                    ("operate_call", "Can press the buttons of a call"),
+                ],
+            },
         ),
     ]

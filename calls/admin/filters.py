@@ -1,0 +1,194 @@
+"""By what the list of calls can be narrowed."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import F, Q
+from django.db.models.lookups import GreaterThan
+from django.http import HttpRequest
+from django.utils import timezone
+
+from calls.admin.paging import KeysetFilter
+from calls.domain.vocabulary import CAUSE_WORDS, Anomaly, CallStatus, Direction
+
+FIRST_YEAR, LAST_YEAR = 1970, 2099
+
+
+class PeriodFilter(KeysetFilter):
+    """When the call started: a named period, or any days from … to, both included."""
+
+    title = "start"
+    parameter_name = "period"
+    template = "admin/calls/period_filter.html"
+    fits_every_index = True
+    # The days, counted from today, on which a period begins and before which it ends.
+    periods = {
+        "today": ("Today", 0, 1),
+        "yesterday": ("Yesterday", -1, 0),
+        "7days": ("Last 7 days", -6, 1),
+        "30days": ("Last 30 days", -29, 1),
+    }
+
+    def __init__(self, request: HttpRequest, params: dict[str, list[str]], model: Any, model_admin: Any) -> None:
+        self.days = {name: params.pop(name, [""])[-1] for name in ("from", "to")}
+        super().__init__(request, params, model, model_admin)
+
+    @classmethod
+    def parameters(cls) -> Sequence[str]:
+        """Return the filter's parameters in the query string."""
+        return ["period", "from", "to"]
+
+    def expected_parameters(self) -> list[str | None]:
+        """Return the filter's parameters, as Django asks for them."""
+        return [*self.parameters()]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the named periods."""
+        return [(name, title) for name, (title, _, _) in self.periods.items()]
+
+    def conditions(self) -> tuple[Q, Q]:
+        """Return the range of the start, half-open; the columns that order the list begin with it."""
+        condition = Q()
+        begin, end = self._bounds()
+        if begin is not None:
+            condition &= Q(started_at__gte=begin)
+        if end is not None:
+            condition &= Q(started_at__lt=end)
+        return condition, Q()
+
+    def _bounds(self) -> tuple[datetime | None, datetime | None]:
+        if name := self.value():
+            if name not in self.periods:
+                raise IncorrectLookupParameters(f"There is no period {name!r}.")
+            _, first, last = self.periods[name]
+            today = timezone.localdate()
+            return _midnight(today + timedelta(days=first)), _midnight(today + timedelta(days=last))
+        begin, end = (_read_day(self.days[name]) for name in ("from", "to"))
+        return (
+            None if begin is None else _midnight(begin),
+            None if end is None else _midnight(end + timedelta(days=1)),
+        )
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Yield the named periods as links, and keep what the form of free days has to carry along."""
+        self.others = [
+            (name, value)
+            for name, values in changelist.filter_params.items()
+            if name not in self.parameters()
+            for value in values
+        ]
+        yield {
+            "selected": not self.value() and not any(self.days.values()),
+            "query_string": changelist.get_query_string(remove=["period", "from", "to"]),
+            "display": "All",
+        }
+        for name, title in self.lookup_choices:
+            yield {
+                "selected": self.value() == name,
+                "query_string": changelist.get_query_string({"period": name, "from": None, "to": None}),
+                "display": title,
+            }
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time()))
+
+
+def _read_day(text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise IncorrectLookupParameters(f"{text!r} is no day.") from error
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise IncorrectLookupParameters(f"The year of {text!r} is too far away.")
+    return day
+
+
+class WordFilter(KeysetFilter):
+    """A filter by one word of a closed list."""
+
+    words: Sequence[tuple[str, str]] = ()
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+        """Return the words and how they are shown."""
+        return self.words
+
+    def conditions(self) -> tuple[Q, Q]:
+        """Return the condition of the chosen word; none without one."""
+        word = self.value()
+        if not word:
+            return Q(), Q()
+        if word not in dict(self.words):
+            raise IncorrectLookupParameters(f"{word!r} is not among the values of {self.title}.")
+        return self.condition(word)
+
+    def condition(self, word: str) -> tuple[Q, Q]:
+        """Return what an index serves of a word, and what has to be checked row by row."""
+        raise NotImplementedError
+
+
+class StatusFilter(WordFilter):
+    """The call's status."""
+
+    title = "status"
+    parameter_name = "status"
+    words = [(word.value, word.value.replace("_", " ")) for word in CallStatus]
+
+    def condition(self, word: str) -> tuple[Q, Q]:
+        """Return the status, together with what tells the database which of its partial indexes has the calls.
+
+        The index of calls in progress does not know their status.
+        """
+        if word in CAUSE_WORDS:
+            return Q(status=word, ended_at__isnull=False), Q()
+        return Q(ended_at__isnull=True), Q(status=word)
+
+
+class ProgressFilter(WordFilter):
+    """Whether the call is going on."""
+
+    title = "progress"
+    parameter_name = "in_progress"
+    words = [("yes", "in progress"), ("no", "over")]
+
+    def condition(self, word: str) -> tuple[Q, Q]:
+        """Return the calls without an end, which an index holds; those with one are nearly all calls."""
+        going_on = Q(ended_at__isnull=True)
+        return (going_on, Q()) if word == "yes" else (Q(), ~going_on)
+
+
+class DirectionFilter(WordFilter):
+    """Which way the call went; no index serves it."""
+
+    title = "direction"
+    parameter_name = "direction"
+    words = [(word.value, word.value) for word in Direction]
+
+    def condition(self, word: str) -> tuple[Q, Q]:
+        """Return the direction, as something to be checked row by row."""
+        return Q(), Q(direction=word)
+
+
+class AnomalyFilter(WordFilter):
+    """What is odd about the call: anything, nothing, or one anomaly."""
+
+    title = "anomaly"
+    parameter_name = "anomaly"
+    words = [
+        ("any", "anything odd"),
+        ("none", "nothing odd"),
+        *((anomaly.code, anomaly.code.replace("_", " ")) for anomaly in Anomaly),
+    ]
+
+    def condition(self, word: str) -> tuple[Q, Q]:
+        """Return the odd calls, which an index holds, and the one bit to check; few calls are odd."""
+        odd = ~Q(anomalies=0)
+        if word == "none":
+            return Q(), Q(anomalies=0)
+        if word == "any":
+            return odd, Q()
+        return odd, Q(GreaterThan(F("anomalies").bitand(Anomaly[word.upper()].value), 0))
