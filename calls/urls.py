@@ -21,6 +21,7 @@ from calls.api.recordings import RecordingDetail, RecordingFile, Recordings
 from calls.api.sip import SetDefault, SIPConfigurationDetail, SIPConfigurations
 from calls.api.statistics import Series, Statistics
 from calls.ingest.views import ProcessEvents, RecordingWebhook, SIPWebhook
+from calls.web.errors import nothing_here
 
 # What a path may name: a call by our UUID or its external id; a row by its UUID or its number.
 CALL = r"(?P<id>[^/]+)"
@@ -61,4 +62,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Documentation
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    re_path(r"^(?:api|process-events|call-history)(?:/|$)", nothing_here),
 ]

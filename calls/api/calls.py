@@ -3,6 +3,7 @@
 from typing import Any
 
 import django_filters
+from django import forms
 from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema
@@ -35,6 +36,21 @@ from calls.queries.calls import all_calls, matching, with_anomaly, with_number, 
 from calls.web.errors import Conflict
 from calls.web.schemas import errors
 
+# What a 32-bit column holds at most.
+MOST_INTEGER = 2**31 - 1
+
+
+class WholeNumberFilter(django_filters.NumberFilter):
+    """A filter by a whole number that every column can be compared with."""
+
+    field_class = forms.IntegerField  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, min_value=0, max_value=MOST_INTEGER, **options)
+
+    def get_max_validator(self) -> None:
+        """The field's own bounds say enough."""
+
 
 class CallFilter(django_filters.FilterSet):
     """The filters of the list."""
@@ -42,10 +58,10 @@ class CallFilter(django_filters.FilterSet):
     status = django_filters.ChoiceFilter(choices=[(word, word) for word in CallStatus])
     direction = django_filters.ChoiceFilter(choices=[(word, word) for word in Direction])
     call_type = django_filters.ChoiceFilter(choices=[(word, word) for word in CallType])
-    client = django_filters.NumberFilter(field_name="client_id")
+    client = WholeNumberFilter(field_name="client_id")
     number = django_filters.CharFilter(method="by_number", help_text="Made or received by this number.")
     sip_call_id = django_filters.CharFilter(method="by_external_id")
-    handled_by = django_filters.NumberFilter(field_name="handled_by_id", help_text="The id of a user.")
+    handled_by = WholeNumberFilter(field_name="handled_by_id", help_text="The id of a user.")
     anomaly = django_filters.ChoiceFilter(
         choices=[(anomaly.code, anomaly.code) for anomaly in Anomaly], method="by_anomaly"
     )
@@ -53,7 +69,7 @@ class CallFilter(django_filters.FilterSet):
     started_before = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
     updated_after = django_filters.IsoDateTimeFilter(field_name="updated_at", lookup_expr="gte")
     has_recording = django_filters.BooleanFilter(method="by_recording")
-    min_duration = django_filters.NumberFilter(field_name="duration", lookup_expr="gte", help_text="Seconds.")
+    min_duration = WholeNumberFilter(field_name="duration", lookup_expr="gte", help_text="Seconds.")
     search = django_filters.CharFilter(
         method="by_text", help_text="An id, the beginning of a number, or part of a client's name."
     )

@@ -58,6 +58,7 @@ class RecordingRepresentation(serializers.ModelSerializer[CallRecording]):
 
     call = serializers.UUIDField(source="call_id")
     status = serializers.ChoiceField(choices=list(RecordingStatus))
+    file_url = serializers.CharField(help_text="Where an outside system keeps it; https only. Empty where it does not.")
     has_file = serializers.SerializerMethodField(help_text="Whether the sound can be had at `{id}/file/`.")
 
     class Meta:

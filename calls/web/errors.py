@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -62,8 +63,8 @@ def body_of(detail: str, code: str, errors: dict[str, list[str]] | None = None) 
     return body
 
 
-def answer_exception(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Turn what a view raised into an answer; None lets Django report what nobody expected."""
+def answer_exception(exc: Exception, context: dict[str, Any]) -> Response:
+    """Turn whatever a view raised into an answer in JSON, while debugging too; the log says the rest."""
     if isinstance(exc, Http404):
         exc = exceptions.NotFound()
     elif isinstance(exc, PermissionDenied):
@@ -78,7 +79,9 @@ def answer_exception(exc: Exception, context: dict[str, Any]) -> Response | None
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
     if not isinstance(exc, exceptions.APIException):
-        return None
+        logger.error("A view failed: %s", type(exc).__name__, exc_info=exc)
+        set_rollback()
+        return Response(body_of("Something went wrong here. It has been logged.", "error"), status=500)
     set_rollback()
     headers: dict[str, str] = {}
     if header := getattr(exc, "auth_header", None):
@@ -130,9 +133,13 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a path that does not exist."""
-    if _is_api(request):
-        return JsonResponse(body_of("There is nothing at this address.", "not_found"), status=404)
-    return defaults.page_not_found(request, exception)
+    return nothing_here(request) if _is_api(request) else defaults.page_not_found(request, exception)
+
+
+@csrf_exempt
+def nothing_here(request: HttpRequest, **parts: str) -> HttpResponse:
+    """Answer a path under the API that does not exist; as a view, so that debugging changes nothing."""
+    return JsonResponse(body_of("There is nothing at this address.", "not_found"), status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

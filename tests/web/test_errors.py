@@ -14,6 +14,11 @@ from tests.build import report
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(params=[False, True], ids=["in production", "while debugging"], autouse=True)
+def _debugging(request: Any, settings: Any) -> None:
+    settings.DEBUG = request.param
+
+
 @pytest.mark.parametrize("path", ["/api/nothing/", "/api/nothing", "/process-events/x", "/call-history/", "/api/"])
 def test_unknown_addresses_under_the_api_are_json_404s(client: Client, path: str) -> None:
     answer = client.get(path)
@@ -57,7 +62,13 @@ def test_a_database_that_does_not_answer_is_a_503_to_be_tried_again(
     assert "The database did not answer" in caplog.text
 
 
-def test_a_host_that_is_not_ours_is_a_json_400() -> None:
+def test_an_unknown_address_takes_any_method(client: Client) -> None:
+    for method in ("post", "put", "delete", "options"):
+        assert getattr(client, method)("/api/nothing").json()["code"] == "not_found"
+
+
+def test_a_host_that_is_not_ours_is_a_json_400(settings: Any) -> None:
+    settings.DEBUG = False  # while debugging Django itself shows its own page for this one
     answer = Client(headers={"host": "evil.example"}).get("/api/nothing/")
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/json")
 
