@@ -224,6 +224,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "call",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "calls.admin.navigation.sidebar"},
 }
 
 LOGGING = {
