@@ -81,8 +81,8 @@ class Sample:
     def tag(self) -> str:
         """What the ids of all its calls and events begin with, and those of no other sample."""
         moment = self.until.astimezone(UTC)
-        shape = repr((moment, self.calls, self.days, self.numbers, self.ongoing, self.own_numbers))
-        return f"sample-{self.seed}-{moment:%Y%m%dT%H%M%SZ}-{sha256(shape.encode()).hexdigest()[:8]}-"
+        shape = repr((self.seed, moment, self.calls, self.days, self.numbers, self.ongoing, self.own_numbers))
+        return f"sample-{sha256(shape.encode()).hexdigest()[:10]}-"
 
     def batches(self, *, size: int = 5_000) -> Iterator[list[Event]]:
         """Yield all events in the order in which they were received, at most `size` at a time."""
@@ -110,9 +110,16 @@ def _extensions(prefix: str) -> list[str]:
     """Return what the numbering plan allows a prefix to become, in the usual two digits if possible."""
     for digits in (2, 3, 1, 4, 0):
         numbers = [prefix + str(number).zfill(digits)[:digits] for number in range(min(100, 10**digits))]
-        if valid := [n for n in numbers if is_e164(n) and phonenumbers.is_valid_number(phonenumbers.parse(n))]:
+        if valid := [number for number in numbers if _is_dialable(number)]:
             return valid
     return []
+
+
+def _is_dialable(number: str) -> bool:
+    try:
+        return is_e164(number) and phonenumbers.is_valid_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:  # there is no such country
+        return False
 
 
 class _Organisation:

@@ -42,7 +42,7 @@ MENU: list[tuple[str, list[tuple[type[Model], str, str]]]] = [
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the groups of the menu that have something for this person."""
-    groups = []
+    groups: list[dict[str, Any]] = []
     for title, entries in MENU:
         items = [
             {
