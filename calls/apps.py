@@ -2,6 +2,8 @@
 
 from django.apps import AppConfig
 
+from calls.checks import refuse_unsafe_start
+
 
 class CallsConfig(AppConfig):
     """Phone calls, worked out from their events."""
@@ -10,5 +12,5 @@ class CallsConfig(AppConfig):
     verbose_name = "Calls"
 
     def ready(self) -> None:
-        """Register the checks that run before the service starts."""
-        from calls import checks  # noqa: F401
+        """Refuse an unsafe start; servers run no system checks, so this is the place."""
+        refuse_unsafe_start()

@@ -5,6 +5,7 @@ so that nobody has to guess (https://12factor.net/config).
 """
 
 import os
+import re
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -70,3 +71,19 @@ def number(name: str, default: int) -> int:
 def words(name: str, default: str = "") -> list[str]:
     """Return a comma-separated setting as a list without blanks."""
     return [word for part in text(name, default).split(",") if (word := part.strip())]
+
+
+def rate(name: str, default: str = "") -> str:
+    """Return a setting such as 60/minute; empty means no bound."""
+    value = text(name, default)
+    if value and not re.fullmatch(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
+        raise refuse(name, f"is {value!r}, but must be like 60/minute (or second, hour, day), or empty")
+    return value
+
+
+def one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """Return a setting that is one of a few words, in capitals."""
+    value = text(name, default).upper()
+    if value not in choices:
+        raise refuse(name, f"is {value!r}, but must be one of {', '.join(choices)}")
+    return value

@@ -19,8 +19,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.required("SECRET_KEY", "it signs sessions and cursors; make one with `openssl rand -hex 32`")
-if not DEBUG and len(SECRET_KEY) < 32:
-    raise env.refuse("SECRET_KEY", "is shorter than 32 characters")
+if not DEBUG and len(SECRET_KEY) < 50:
+    raise env.refuse("SECRET_KEY", "is shorter than 50 characters")
 
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
 if not DEBUG and not ALLOWED_HOSTS:
@@ -62,6 +62,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "calls.web.gate.APIGate",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -97,21 +98,25 @@ TEMPLATES = [
 # survive a power cut, which is what our 200 promises (docs/decisions/0003-sqlite-durability.md).
 SQLITE_OPTIONS: dict[str, Any] = {
     "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
+    "timeout": 60,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
 }
-DATABASES: dict[str, Any] = {
-    "default": dj_database_url.parse(
-        env.text("DATABASE_URL") or f"sqlite:///{(BASE_DIR / 'db.sqlite3').as_posix()}",
-        conn_max_age=0,
+try:
+    _database: dict[str, Any] = dict(
+        dj_database_url.parse(
+            env.text("DATABASE_URL") or f"sqlite:///{(BASE_DIR / 'db.sqlite3').as_posix()}", conn_max_age=0
+        )
     )
-}
-_database = DATABASES["default"]
+except ValueError:
+    raise env.refuse("DATABASE_URL", "must be a postgresql:// or sqlite:// address") from None
+DATABASES: dict[str, Any] = {"default": _database}
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {**SQLITE_OPTIONS, **_database.get("OPTIONS", {})}
 elif _database["ENGINE"] == "django.db.backends.postgresql":
     # Each process keeps at most this many connections open; 0 opens one for every request.
     _pool = env.number("DATABASE_POOL", 8)
+    # A connection that the database has closed meanwhile is noticed before it is used.
+    _database["CONN_HEALTH_CHECKS"] = True
     if _pool:
         _database.setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": _pool, "timeout": 10}
 else:
@@ -146,8 +151,8 @@ KNOX_TOKEN_MODEL = "calls.AccessToken"  # noqa: S105 - a model's name
 REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
 
 # "60/minute" and the like; empty means off.
-THROTTLE_READS = env.text("THROTTLE_READS")
-THROTTLE_FAILED_AUTH = env.text("THROTTLE_FAILED_AUTH", "60/minute")
+THROTTLE_READS = env.rate("THROTTLE_READS")
+THROTTLE_FAILED_AUTH = env.rate("THROTTLE_FAILED_AUTH", "60/minute")
 
 # -- The API -------------------------------------------------------------------------------
 
@@ -227,12 +232,13 @@ UNFOLD: dict[str, Any] = {
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "calls.admin.navigation.sidebar"},
 }
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["stderr"], "level": env.one_of("LOG_LEVEL", "INFO", LOG_LEVELS)},
     # A 4xx is the caller's fault and has its own answer; it is no news for the operator's log.
     "loggers": {"django.request": {"level": "ERROR"}},
 }

@@ -174,9 +174,7 @@ class CallState:
             return CallStatus.TRANSFERRED
         if self.answered:
             return CallStatus.ENDED
-        if self.ended_by == EndedBy.FAILED and self.cause is None:
-            return CallStatus.FAILED
-        return unanswered_status(self.cause, self.direction)
+        return unanswered_status(self.cause, self.direction, failed=self.ended_by == EndedBy.FAILED)
 
     @property
     def duration(self) -> int | None:
@@ -205,7 +203,7 @@ class CallState:
         return None if self.talk_seconds is None else whole_seconds(self.hold_total)
 
     def comes_before(self, event: Event) -> bool:
-        """Say whether an event follows everything this state has seen, so that `apply` may take it."""
+        """Say whether all that this state has seen comes before an event, so that `apply` may take it."""
         if self.last_event_at is None:
             return True
         return (self.last_event_at, self.last_event_rank) < (event.occurred_at, RANKS[event.type])
@@ -296,9 +294,11 @@ def _take_fact(state: CallState, event: Event) -> None:
     first_start = kind is EventType.INITIATED and not state.marks & STARTED
     first_answer = kind is EventType.ANSWERED and state.answered_at is None
 
+    told_before = False
     if repeat := _REPEATS.get(kind):
         reported, ours, anomaly = repeat
         mark = ours if event.source is Source.API else reported
+        told_before = bool(state.marks & (reported | ours))
         if state.marks & mark:
             state.odd |= anomaly
         state.marks |= mark
@@ -312,7 +312,7 @@ def _take_fact(state: CallState, event: Event) -> None:
         state.ringing_at = at
 
     if state.ended:
-        _take_fact_after_end(state, event, first_start=first_start, first_answer=first_answer)
+        _take_fact_after_end(state, event, first_start=first_start, first_answer=first_answer, told_before=told_before)
     elif kind in END_TYPES:
         _end(state, event)
     elif kind is EventType.HOLD:
@@ -331,7 +331,9 @@ def _take_fact(state: CallState, event: Event) -> None:
         state.marks &= ~Mark.MUTED
 
 
-def _take_fact_after_end(state: CallState, event: Event, *, first_start: bool, first_answer: bool) -> None:
+def _take_fact_after_end(
+    state: CallState, event: Event, *, first_start: bool, first_answer: bool, told_before: bool
+) -> None:
     """Nothing reopens a call; the end may still learn its cause, and odd order is noted."""
     if event.type in END_TYPES:
         state.cause = state.cause or event.cause
@@ -339,9 +341,20 @@ def _take_fact_after_end(state: CallState, event: Event, *, first_start: bool, f
         state.odd |= Anomaly.END_BEFORE_START
     elif first_answer:
         state.odd |= Anomaly.ANSWER_AFTER_END
-    elif event.type is not EventType.RECORDING_STOPPED:
-        # A recorder that stops because the call is over naturally reports it after the end.
+    elif not told_before and not _follows_naturally(state, event):
+        # A start or an answer that was told before is at most told twice, which is noted as such.
         state.odd |= Anomaly.EVENT_AFTER_END
+
+
+def _follows_naturally(state: CallState, event: Event) -> bool:
+    """Say whether an event is often reported after the end without anything being wrong.
+
+    A recorder stops because the call is over; a server still tells of the transfer that one of
+    our buttons has completed.
+    """
+    if event.type is EventType.RECORDING_STOPPED:
+        return True
+    return event.type is EventType.TRANSFER_INITIATED and state.ended_by == EndedBy.TRANSFER_COMPLETED
 
 
 def _end(state: CallState, event: Event) -> None:

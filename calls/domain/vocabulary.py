@@ -172,8 +172,8 @@ def read_cause(metadata: Mapping[str, Any], *, word: str | None = None) -> str |
     if word:
         return word
     found: dict[str, str] = {}
-    for key, assumed in (("cause", None), ("q850", "q850"), ("sip_code", "sip")):
-        kind, value = _read_one_cause(metadata.get(key), assumed)
+    for key in ("cause", "q850", "sip_code"):
+        kind, value = _read_one_cause(metadata.get(key))
         if kind:
             found.setdefault(kind, value)
     if "word" in found:
@@ -184,14 +184,17 @@ def read_cause(metadata: Mapping[str, Any], *, word: str | None = None) -> str |
     return None
 
 
-def _read_one_cause(value: object, assumed: str | None) -> tuple[str | None, str]:
+def _read_one_cause(value: object) -> tuple[str | None, str]:
+    """Return what kind of cause a value is; of a number, whatever its key is called, its size decides."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None, ""
     text = str(value).strip().lower()
     head = text.split(" ", 1)[0]  # a SIP reason phrase may follow the code: "486 Busy Here"
     if head.isascii() and head.isdigit():
         number = int(head[:9])
-        return assumed or ("q850" if number < FIRST_SIP_CODE else "sip"), str(number)
+        return "q850" if number < FIRST_SIP_CODE else "sip", str(number)
     if text in ("bye", "cancel"):
         return "sip", text
     if text in CAUSE_WORDS:
@@ -199,13 +202,15 @@ def _read_one_cause(value: object, assumed: str | None) -> tuple[str | None, str
     return None, ""
 
 
-def unanswered_status(cause: str | None, direction: Direction) -> CallStatus:
-    """Return the status of a call that ended without an answer.
+def unanswered_status(cause: str | None, direction: Direction, *, failed: bool = False) -> CallStatus:
+    """Return the status of a call that ended, or `failed`, without an answer.
 
-    Without a cause it is missed, or not answered if we called; ends and transfers that a
-    cause claims without an answer count as no cause.
+    Without a cause it is failed, or missed, or not answered if we called; ends and transfers
+    that a cause claims without an answer count as no cause.
     """
     without_cause = CallStatus.NO_ANSWER if direction is Direction.OUTBOUND else CallStatus.MISSED
+    if failed:
+        without_cause = CallStatus.FAILED
     if cause is None:
         return without_cause
     kind, _, value = cause.partition(":")

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-import msgspec
-
 from calls.domain.events import Event
 from calls.operations.record import Outcome, Result, record
-from calls.web.bodies import NDJSON, InvalidJSON, parse_json, unstorable
+from calls.web.bodies import NDJSON, InvalidJSON, parse_json, split_array, unstorable
 from calls.web.errors import BodyTooLarge, Conflict, Invalid
 
 MAX_EVENT_BYTES = 64 * 1024
@@ -40,8 +38,7 @@ def receive(body: bytes, *, media_type: str, read: Reader, at: datetime, dry_run
         lines = [line for line in body.split(b"\n") if line.strip()]
         return _receive_batch(lines, read=read, at=at, dry_run=dry_run)
     if body.lstrip()[:1] == b"[":
-        raws = parse_json(body, list[msgspec.Raw])
-        return _receive_batch([bytes(raw) for raw in raws], read=read, at=at, dry_run=dry_run)
+        return _receive_batch(split_array(body), read=read, at=at, dry_run=dry_run)
     event, outcome = receive_one(body, read=read, at=at, dry_run=dry_run)
     return Answer(
         200,

@@ -24,6 +24,7 @@ from calls.domain.vocabulary import CallStatus
 from calls.models import Call, CallEvent
 from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row, state_values
 from calls.operations import statements
+from calls.operations.turns import write_turn
 
 # SQLSTATEs after which the same transaction may simply be tried again: serialization failure, deadlock.
 TRY_AGAIN = {"40001", "40P01"}
@@ -107,7 +108,8 @@ def _persistently(attempt: Callable[[], T]) -> T:
     """Run a transaction again when it only lost a race; inside an open one that is not for us to do."""
     for tries_left in range(ATTEMPTS - 1, -1, -1):
         try:
-            return attempt()
+            with write_turn():
+                return attempt()
         except _Vanished:
             if not tries_left:
                 raise
@@ -247,6 +249,7 @@ def _events_of(calls: dict[UUID, str]) -> dict[UUID, list[Event]]:
     logs: dict[UUID, list[Event]] = {call: [] for call in calls}
     if calls:
         rows = CallEvent.objects.filter(call__in=list(calls)).order_by()
-        for call, *row in rows.values_list("call_id", *EVENT_COLUMNS):
-            logs[call].append(event_from_row(calls[call], list(row)))
+        # The state needs no metadata, which is most of what a row may hold.
+        for call, *row in rows.values_list("call_id", *EVENT_COLUMNS[:-1]):
+            logs[call].append(event_from_row(calls[call], [*row, None]))
     return logs

@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import re
 from typing import IO, Any, TypeAlias
 
 import msgspec
@@ -36,6 +37,8 @@ class InvalidJSON(BadRequest):
 
 def media_type_of(request: HttpRequest, *, accepted: tuple[str, ...]) -> str:
     """Return the media type of the body; raise 415 unless it is one of those accepted, in UTF-8."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("", detail="Send the body as it is, without a Content-Encoding.")
     kind = (request.content_type or "").lower()
     charset = (request.content_params or {}).get("charset", "utf-8").strip("'\"").lower()
     if kind not in accepted or charset not in ("utf-8", "utf8", "us-ascii"):
@@ -92,6 +95,42 @@ def parse_json(text: bytes | msgspec.Raw, kind: Any = Any) -> Any:
         raise InvalidJSON(f"The JSON is not what was expected: {error}.") from None
     except msgspec.DecodeError as error:
         raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
+
+
+def split_array(text: bytes) -> list[bytes]:
+    """Return the elements of a JSON array, each still as its text; raise InvalidJSON for what is no array.
+
+    An element that is broken in itself spoils no other: it is found by its brackets and quotes alone.
+    """
+    try:
+        return [bytes(raw) for raw in parse_json(text, list[msgspec.Raw])]
+    except InvalidJSON as error:
+        elements = _cut_at_commas(text.strip())
+        if elements is None:
+            raise error from None
+        return elements
+
+
+_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+
+
+def _cut_at_commas(text: bytes) -> list[bytes] | None:
+    """Cut an array at the commas of its first level; None if its brackets do not match."""
+    elements, depth, begin = [], 0, 1
+    for found in _MARKS.finditer(text):
+        mark = found[0]
+        if mark in (b"[", b"{"):
+            depth += 1
+        elif mark in (b"]", b"}"):
+            depth -= 1
+            if depth <= 0 and found.end() != len(text):
+                return None
+        elif mark == b"," and depth == 1:
+            elements.append(text[begin : found.start()])
+            begin = found.end()
+    if depth != 0 or not text.endswith(b"]"):
+        return None
+    return [*elements, text[begin:-1]]
 
 
 def unstorable(fields: dict[str, Any], *, raw: bytes) -> FieldErrors:

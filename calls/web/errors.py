@@ -10,7 +10,6 @@ from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions, status
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 logger = logging.getLogger(__name__)
 
@@ -72,17 +71,17 @@ def answer_exception(exc: Exception, context: dict[str, Any]) -> Response:
     elif isinstance(exc, OperationalError):
         # The database is away or overloaded. Nothing was stored, so the caller may simply try again.
         logger.error("The database did not answer: %s", type(exc).__name__, exc_info=exc)
-        set_rollback()
         return Response(
-            body_of("The database did not answer; nothing was stored. Try again.", "unavailable"),
+            body_of(
+                "The database did not answer. Send it again: what was stored all the same is not stored twice.",
+                "unavailable",
+            ),
             status=status.HTTP_503_SERVICE_UNAVAILABLE,
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
     if not isinstance(exc, exceptions.APIException):
         logger.error("A view failed: %s", type(exc).__name__, exc_info=exc)
-        set_rollback()
         return Response(body_of("Something went wrong here. It has been logged.", "error"), status=500)
-    set_rollback()
     headers: dict[str, str] = {}
     if header := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = header
@@ -113,27 +112,28 @@ def _texts(value: Any) -> list[str]:
 # -- Errors from outside the views ------------------------------------------------------------
 
 
-def _is_api(request: HttpRequest) -> bool:
+def is_api(request: HttpRequest) -> bool:
+    """Say whether a path belongs to the API, where every answer is JSON."""
     return request.path.startswith(API_PATHS)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that Django itself refused."""
-    if _is_api(request):
+    if is_api(request):
         return JsonResponse(body_of("The request could not be understood.", "invalid"), status=400)
     return defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that nobody with these rights may make."""
-    if _is_api(request):
+    if is_api(request):
         return JsonResponse(body_of("You may not do this.", "permission_denied"), status=403)
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a path that does not exist."""
-    return nothing_here(request) if _is_api(request) else defaults.page_not_found(request, exception)
+    return nothing_here(request) if is_api(request) else defaults.page_not_found(request, exception)
 
 
 @csrf_exempt
@@ -144,6 +144,6 @@ def nothing_here(request: HttpRequest, **parts: str) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer when something went wrong that nobody foresaw; the log says what."""
-    if _is_api(request):
+    if is_api(request):
         return JsonResponse(body_of("Something went wrong here. It has been logged.", "error"), status=500)
     return defaults.server_error(request)

@@ -28,7 +28,7 @@ MEANINGS = {
     413: "The body is over the limit.",
     415: "The body is not JSON.",
     429: "Too many requests; Retry-After says when to come back.",
-    503: "The database did not answer and nothing was stored; Retry-After says when to come back.",
+    503: "The database did not answer; Retry-After says when to send it again.",
 }
 
 

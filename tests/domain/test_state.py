@@ -88,6 +88,36 @@ SEQUENCES = {
         0:01 failed
         = status=failed duration=None
     """,
+    "failed for a cause that is none": """
+        0:00 initiated
+        0:01 failed cause=ended
+        = status=failed
+    """,
+    "a transfer by button that the server tells of afterwards is not odd": """
+        0:00 initiated by=sip
+        0:01 answered by=sip
+        0:20 transfer_initiated by=api to=+12025550123
+        0:20 transfer_completed by=api to=+12025550123
+        0:21 transfer_initiated by=sip to=+12025550123
+        0:21 transfer_completed by=sip to=+12025550123
+        0:22 ended by=sip
+        = status=transferred ended_at=0:20 anomalies=
+    """,
+    "a fact that a button told before and a report tells after the end is not odd": """
+        0:00 initiated by=api
+        0:01 answered by=api
+        0:05 ended by=api
+        0:06 initiated by=sip
+        0:06 answered by=sip
+        = status=ended anomalies=
+    """,
+    "a second start after the end is two starts and nothing more": """
+        0:00 initiated
+        0:01 answered
+        0:05 ended
+        0:09 initiated
+        = anomalies=two_starts
+    """,
     "a missing cause is taken from the next end": """
         0:00 initiated
         0:01 ended

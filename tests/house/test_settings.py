@@ -40,7 +40,13 @@ def start(command: str = "check", **environment: str) -> subprocess.CompletedPro
         ({"DEBUG": "perhaps"}, "DEBUG is 'perhaps'"),
         ({"DATABASE_URL": "mysql://localhost/x"}, "DATABASE_URL must be"),
         ({"DATABASE_URL": "postgresql://localhost/x", "DATABASE_POOL": "many"}, "DATABASE_POOL is 'many'"),
+        ({"DATABASE_URL": "garbage"}, "DATABASE_URL must be"),
+        ({"DATABASE_URL": "sqlite:////tmp/x?init_command=PRAGMA%20synchronous%3DOFF"}, "synchronous=FULL"),
         ({"OWN_NUMBERS": "+4930123,030123"}, "OWN_NUMBERS has '030123'"),
+        ({"ENCRYPTION_KEYS": "foo"}, "ENCRYPTION_KEYS: key 1"),
+        ({"THROTTLE_READS": "foo"}, "THROTTLE_READS is 'foo'"),
+        ({"THROTTLE_FAILED_AUTH": "10/fortnight"}, "THROTTLE_FAILED_AUTH is"),
+        ({"LOG_LEVEL": "foo"}, "LOG_LEVEL is 'FOO'"),
     ],
 )
 def test_an_unsafe_or_impossible_start_names_the_setting(change: dict[str, str], named: str) -> None:
@@ -48,6 +54,19 @@ def test_an_unsafe_or_impossible_start_names_the_setting(change: dict[str, str],
     assert done.returncode != 0
     assert named in done.stderr
     assert SECRET not in done.stderr
+
+
+def test_the_web_entry_refuses_an_unsafe_start_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import phonegoggles.wsgi"],
+        cwd=ROOT,
+        env={**os.environ, **SAFE, "DJANGO_SETTINGS_MODULE": "phonegoggles.settings", "OWN_NUMBERS": "0301234"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "OWN_NUMBERS" in done.stderr
 
 
 def test_production_settings_pass_the_deployment_check() -> None:

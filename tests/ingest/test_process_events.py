@@ -241,7 +241,8 @@ def test_a_badly_written_number_gets_a_suggestion(telephony: Client, number: str
 def test_broken_json_is_a_400(telephony: Client, body: bytes) -> None:
     answer = send(telephony, body)
     assert answer.status_code == 400
-    assert answer.json()["code"] == "invalid_json"
+    # An array that can be cut into elements is a batch, of which none was accepted.
+    assert answer.json()["code"] == ("all_rejected" if body.endswith(b"]]") else "invalid_json")
     assert nothing_is_stored()
 
 
@@ -417,6 +418,30 @@ def test_a_broken_array_is_refused_whole(telephony: Client) -> None:
     answer = send(telephony, json.dumps([report()])[:-1])
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
     assert nothing_is_stored()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b'{"event_id": "\\ud800"}', b"[" * 5_000 + b"]" * 5_000, b"{nonsense}", b'{"a" 1}', b"\xff", b"", b'"}]"', b"nul"],
+)
+def test_a_broken_element_of_an_array_is_refused_alone(telephony: Client, broken: bytes) -> None:
+    good = json.dumps(report(note='tricky "], [{ \\ text')).encode()
+    answer = send(telephony, b"[" + good + b" , " + broken + b"," + json.dumps(report()).encode() + b"]")
+    assert answer.status_code == 207, answer.content
+    assert answer.json()["created"] == 2
+    assert [(r["index"], r["code"]) for r in answer.json()["rejected"]] == [(1, "invalid_json")]
+
+
+@pytest.mark.parametrize("body", [b"[{}", b"[{}]]", b"[{]}", b'["', b"[]x", b"[{}] [{}]", b"[1,2"])
+def test_what_is_no_array_is_refused_whole(telephony: Client, body: bytes) -> None:
+    answer = send(telephony, body)
+    assert answer.status_code == 400
+    assert nothing_is_stored()
+
+
+def test_a_compressed_body_is_a_415(telephony: Client) -> None:
+    assert send(telephony, report(), headers={"content-encoding": "gzip"}).status_code == 415
+    assert send(telephony, report(), headers={"content-encoding": "identity"}).status_code == 200
 
 
 def test_a_broken_ndjson_line_is_refused_alone(telephony: Client) -> None:

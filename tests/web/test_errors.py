@@ -67,8 +67,14 @@ def test_an_unknown_address_takes_any_method(client: Client) -> None:
         assert getattr(client, method)("/api/nothing").json()["code"] == "not_found"
 
 
-def test_a_host_that_is_not_ours_is_a_json_400(settings: Any) -> None:
-    settings.DEBUG = False  # while debugging Django itself shows its own page for this one
+def test_plain_http_is_a_json_403_and_no_redirect_where_https_is_wanted(client: Client, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    answer = client.post("/process-events/", report(), content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (403, "https_required")
+    assert client.post("/process-events/", secure=True).status_code == 401
+
+
+def test_a_host_that_is_not_ours_is_a_json_400() -> None:
     answer = Client(headers={"host": "evil.example"}).get("/api/nothing/")
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/json")
 
