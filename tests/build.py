@@ -1,6 +1,7 @@
 """What tests build with: events, tables of events, signed-in clients."""
 
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -97,3 +98,28 @@ def report(**values: Any) -> dict[str, Any]:
         "called_number": CALLEE,
         "created_at": "2024-04-01T12:00:00Z",
     } | values
+
+
+def sip_report(event_type: str = "call_initiated", seconds: float = 0, **values: Any) -> dict[str, Any]:
+    """Return a body for `POST /api/webhooks/sip/`, so many seconds after noon."""
+    return {
+        "event_type": event_type,
+        "sip_call_id": "call-1",
+        "caller_number": CALLER,
+        "recipient_number": CALLEE,
+        "timestamp": at(seconds).isoformat(),
+    } | values
+
+
+def send(client: Client, method: str, path: str, body: Any = None, **headers: str) -> Any:
+    """Send a JSON body to a path under `/api/` and return the answer."""
+    data = body if isinstance(body, bytes | str) else json.dumps({} if body is None else body)
+    return client.generic(method, f"/api/{path}", data, content_type="application/json", headers=headers)
+
+
+def told(client: Client, *reports: dict[str, Any]) -> str:
+    """Report events to the SIP webhook, and return our id of the last one's call."""
+    for body in reports:
+        answer = send(client, "POST", "webhooks/sip/", body)
+        assert answer.status_code == 200, answer.json()
+    return str(answer.json()["call_id"])

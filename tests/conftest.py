@@ -30,6 +30,12 @@ def analyst(db: None) -> Client:
 
 
 @pytest.fixture
+def operator(db: None) -> Client:
+    """An operator, who presses the buttons."""
+    return sign_in("Operators")
+
+
+@pytest.fixture
 def groups(transactional_db: None) -> None:
     """The groups that a migration made: a test with real transactions leaves all tables empty behind it."""
     import_module("calls.migrations.0003_groups_and_their_rights").make_groups(apps, None)

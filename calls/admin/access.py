@@ -10,7 +10,7 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from calls.admin.display import NOTHING, label, moment
+from calls.admin.once import ShowsOnce, show_once
 from calls.models import AccessToken
 
 # Whoever is in one of these groups works in the admin.
@@ -52,7 +53,7 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(AccessToken)
-class AccessTokenAdmin(ModelAdmin):
+class AccessTokenAdmin(ShowsOnce, ModelAdmin):
     """Tokens: made for somebody, shown once, revoked by deleting them."""
 
     form = TokenForm
@@ -88,29 +89,7 @@ class AccessTokenAdmin(ModelAdmin):
         made.save(update_fields=["expiry"])
         obj.digest, obj.token_key, obj.created = made.digest, made.token_key, made.created
         obj._state.adding = False
-        # Messages wait in a cookie; only if they overflow it, in the database, where no key may ever be. So make room.
-        list(messages.get_messages(request))
-        messages.success(
-            request,
-            format_html(
-                "The key of “{}”, to be copied now, since it is shown only this once:"
-                " <code id='new-key' style='user-select: all; overflow-wrap: anywhere'>{}</code>",
-                obj,
-                key,
-            ),
-        )
-
-    def response_add(
-        self, request: HttpRequest, obj: AccessToken, post_url_continue: str | None = None
-    ) -> HttpResponse:
-        """Go back to the list, with the key as the only message."""
-        response: HttpResponse = self.response_post_save_add(request, obj)
-        return response
-
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
-        """Show one button to save: the key must be read before anything else is done."""
-        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
-        return super().render_change_form(request, context, *args, **options)
+        show_once(request, what=f"The key of “{obj}”", secret=key)
 
     @admin.display(description="created (UTC)")
     def made(self, token: AccessToken) -> SafeString | str:

@@ -26,8 +26,9 @@ from calls.admin.display import (
     status_label,
     whole,
 )
-from calls.admin.filters import AnomalyFilter, DirectionFilter, PeriodFilter, ProgressFilter, StatusFilter
+from calls.admin.filters import AnomalyFilter, ClientFilter, DirectionFilter, PeriodFilter, ProgressFilter, StatusFilter
 from calls.admin.paging import KeysetAdmin, Search
+from calls.admin.player import recordings_of
 from calls.admin.search import CALL_ORDER, exact_calls, find_calls
 from calls.admin.timeline import EVENTS_AT_MOST, timeline_of
 from calls.models import Call
@@ -42,10 +43,10 @@ class CallAdmin(KeysetAdmin):
     list_display = ("shown_status", "direction", "calling", "called", "start", "shown_duration", "shown_anomalies")
     list_display_links = ("shown_status", "start")
     list_defer = ("notes",)
-    list_filter = (PeriodFilter, StatusFilter, ProgressFilter, DirectionFilter, AnomalyFilter)
+    list_filter = (PeriodFilter, ClientFilter, StatusFilter, ProgressFilter, DirectionFilter, AnomalyFilter)
     search_fields = ("external_id",)
     search_help_text = "Number, how it begins, or call id"
-    change_form_outer_after_template = "admin/calls/call/timeline.html"
+    change_form_outer_after_template = "admin/calls/call/below.html"
     fieldsets = (
         (
             "Call",
@@ -53,8 +54,9 @@ class CallAdmin(KeysetAdmin):
                 "fields": (
                     ("shown_status", "direction"),
                     ("calling", "called"),
-                    ("call_type", "handled_by"),
+                    ("client", "handled_by"),
                     ("shown_external_id", "id"),
+                    "call_type",
                 )
             },
         ),
@@ -125,8 +127,10 @@ class CallAdmin(KeysetAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Call | None = None, **options: Any
     ) -> HttpResponse:
-        """Show the call together with its events."""
+        """Show the call together with its recordings and events."""
         if obj is not None:
+            if request.user.has_perm("calls.view_callrecording"):
+                context |= recordings_of(obj)
             sees_events = request.user.has_perm("calls.view_callevent")
             context["timeline"] = timeline_of(obj, linked=sees_events)
             context["timeline_at_most"] = EVENTS_AT_MOST

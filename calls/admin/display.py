@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from calls.domain.numbers import formatted, region_of
 from calls.domain.state import whole_seconds
 from calls.domain.vocabulary import ANOMALY_SENTENCES, Anomaly, CallStatus
+from calls.models import Call
 
 NOTHING = "-"
 STATUS_COLOURS: dict[CallStatus, str] = {
@@ -127,6 +129,16 @@ def short(text: str, *, width: int) -> SafeString | str:
 def whole(text: str | None) -> SafeString | str:
     """Return a text of foreign length, whole and on as many lines as it takes."""
     return format_html('<span style="overflow-wrap: anywhere">{}</span>', text) if text else NOTHING
+
+
+def link(url: str, text: str) -> SafeString:
+    """Return a text as a link."""
+    return format_html('<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>', url, text)
+
+
+def call_link(call: Call) -> SafeString:
+    """Return the sender's id of a call, as a link to its page."""
+    return link(reverse("admin:calls_call_change", args=[call.pk]), short(call.external_id, width=24))
 
 
 def pretty(metadata: dict[str, Any] | None, *, one_line: int = 0) -> SafeString | str:

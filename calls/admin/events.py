@@ -3,11 +3,10 @@
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from calls.admin.display import NOTHING, moment, plain, pretty, short, whole
+from calls.admin.display import NOTHING, call_link, moment, plain, pretty, short, whole
 from calls.admin.paging import KeysetAdmin, Search
 from calls.admin.search import find_events
 from calls.models import CallEvent
@@ -64,11 +63,7 @@ class CallEventAdmin(KeysetAdmin):
     @admin.display(description="call id")
     def shown_call(self, event: CallEvent) -> SafeString:
         """Show the sender's id of the call, as a link to the call."""
-        return format_html(
-            '<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>',
-            reverse("admin:calls_call_change", args=[event.call_id]),
-            short(event.call.external_id, width=24),
-        )
+        return call_link(event.call)
 
     @admin.display(description="event")
     def shown_event(self, event: CallEvent) -> SafeString | str:

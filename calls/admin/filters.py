@@ -1,5 +1,6 @@
 """By what the list of calls can be narrowed."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from calls.admin.paging import KeysetFilter
 from calls.domain.vocabulary import CAUSE_WORDS, Anomaly, CallStatus, Direction
+from calls.models import Client
 
 FIRST_YEAR, LAST_YEAR = 1970, 2099
 
@@ -23,6 +25,8 @@ class PeriodFilter(KeysetFilter):
     parameter_name = "period"
     template = "admin/calls/period_filter.html"
     fits_every_index = True
+    # The time that the days are about; the columns that order the list begin with it.
+    column = "started_at"
     # The days, counted from today, on which a period begins and before which it ends.
     periods = {
         "today": ("Today", 0, 1),
@@ -49,13 +53,13 @@ class PeriodFilter(KeysetFilter):
         return [(name, title) for name, (title, _, _) in self.periods.items()]
 
     def conditions(self) -> tuple[Q, Q]:
-        """Return the range of the start, half-open; the columns that order the list begin with it."""
+        """Return the range of the time, half-open."""
         condition = Q()
         begin, end = self._bounds()
         if begin is not None:
-            condition &= Q(started_at__gte=begin)
+            condition &= Q(**{f"{self.column}__gte": begin})
         if end is not None:
-            condition &= Q(started_at__lt=end)
+            condition &= Q(**{f"{self.column}__lt": end})
         return condition, Q()
 
     def _bounds(self) -> tuple[datetime | None, datetime | None]:
@@ -192,3 +196,25 @@ class AnomalyFilter(WordFilter):
         if word == "any":
             return odd, Q()
         return odd, Q(GreaterThan(F("anomalies").bitand(Anomaly[word.upper()].value), 0))
+
+
+class ClientFilter(KeysetFilter):
+    """Whose calls. A client's page links here; clients are too many for a list to choose from."""
+
+    title = "client"
+    parameter_name = "client"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the client that was chosen, if any."""
+        text = self.value()
+        if not text:
+            return []
+        known = re.fullmatch("[0-9]{1,18}", text) and Client.objects.filter(pk=int(text)).first()
+        if not known:
+            raise IncorrectLookupParameters(f"There is no client {text!r}.")
+        return [(text, known.name)]
+
+    def conditions(self) -> tuple[Q, Q]:
+        """Return the client's calls, which an index holds."""
+        text = self.value()
+        return (Q(client=int(text)), Q()) if text else (Q(), Q())

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from uuid import UUID
 
 from django.db import connection
@@ -54,12 +53,28 @@ def find_events(text: str) -> Search:
     # The index is (source, event_id): naming every source lets it serve.
     events = CallEvent.objects.filter(source__in=list(Source), event_id=text)
     branches = [Branch(Q(pk__in=list(events.order_by().values_list("pk", flat=True))), in_order=False)]
+    calls, notes = _newest_calls(text, what="events")
+    branches.append(Branch(Q(call_id__in=calls), in_order=False))
+    return Search(branches, notes)
+
+
+def find_recordings(text: str) -> Search:
+    """Return where the recordings lie that have this id, or whose call `find_calls` finds."""
+    text = text.strip()
+    if len(text) > ID_LENGTH:
+        return Search([])
+    calls, notes = _newest_calls(text, what="recordings")
+    # The index of recordings by their call gives them in no order; a call has few.
+    return Search([Branch(Q(call_id__in=calls), in_order=False), Branch(Q(pk__in=uuids_in(text)))], notes)
+
+
+def _newest_calls(text: str, *, what: str) -> tuple[list[UUID], Sequence[str]]:
+    """Return the ids of the newest calls that `find_calls` finds, and what the user should know of that."""
     calls = find_calls(text)
     page = find_page(Call.objects.all(), calls.branches, columns=CALL_ORDER, size=CALLS_AT_MOST)
-    branches.append(Branch(Q(call_id__in=page.ids), in_order=False))
     if not page.more:
-        return Search(branches, calls.notes)
-    return Search(branches, [*calls.notes, f"These are the events of the newest {len(page.ids):,} such calls only."])
+        return page.ids, calls.notes
+    return page.ids, [*calls.notes, f"These are the {what} of the newest {len(page.ids):,} such calls only."]
 
 
 def exact_calls(text: str) -> Q:
@@ -67,12 +82,17 @@ def exact_calls(text: str) -> Q:
     return Q(pk__in=_ids_in(text.strip()))
 
 
+def uuids_in(text: str) -> list[UUID]:
+    """Return the UUID that a text is, if it is one."""
+    try:
+        return [UUID(text.strip())]
+    except ValueError:
+        return []
+
+
 def _ids_in(text: str) -> list[UUID]:
     """Return the ids, under which a call is stored, that a text may stand for."""
-    ids = [call_uuid(text)]
-    with suppress(ValueError):
-        ids.append(UUID(text))
-    return ids
+    return [call_uuid(text), *uuids_in(text)]
 
 
 def _beginnings_in(text: str) -> list[str]:

@@ -16,10 +16,12 @@ from calls.domain.rules import NotPossible
 from calls.models import Call
 from calls.operations.control import Button
 from calls.operations.idempotency import KeyReused, Told, once
+from calls.operations.record import UnknownCall
 from calls.queries.calls import find_call
 from calls.web.errors import Conflict, Invalid, body_of
 
 MAX_KEY_LENGTH = 255
+NO_SUCH_CALL = "There is no such call."
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     str,
@@ -32,7 +34,7 @@ def the_call(text: str) -> Call:
     """Return the call that a path names, by our UUID or the external id; raise 404."""
     call = find_call(text)
     if call is None:
-        raise NotFound("There is no such call.")
+        raise NotFound(NO_SUCH_CALL)
     return call
 
 
@@ -50,17 +52,19 @@ class ButtonView(APIView):
                 return act(button)
             except NotPossible as refusal:
                 return 409, body_of(str(refusal), "invalid_transition")
+            except Conflict as conflict:
+                return conflict.status_code, body_of(str(conflict.detail), str(conflict.get_codes()))
 
         key = request.headers.get("Idempotency-Key")
-        if key is None:
-            status, body = decide()
-        else:
-            status, body = self._once(request, key, button, decide)
+        try:
+            status, body = decide() if key is None else self._once(request, key, button, decide)
+        except UnknownCall:  # it was erased since it was looked up
+            raise NotFound(NO_SUCH_CALL) from None
         return Response(body, status=status)
 
     def _once(self, request: Request, key: str, button: Button, act: Callable[[], Told]) -> Told:
-        if not key.strip() or len(key) > MAX_KEY_LENGTH:
-            raise Invalid({"Idempotency-Key": [f"Must have 1 to {MAX_KEY_LENGTH} characters."]})
+        if not key.strip() or not key.isprintable() or len(key) > MAX_KEY_LENGTH:
+            raise Invalid({"Idempotency-Key": [f"Must have 1 to {MAX_KEY_LENGTH} printable characters."]})
         body = json.dumps([request.method, request.data], sort_keys=True, default=str).encode()
         try:
             return once(user_id=request.user.pk or 0, path=request.path, key=key, body=body, at=button.at, act=act)

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from calls.api.buttons import IDEMPOTENCY_KEY, ButtonView, detail, plain, the_call
-from calls.api.fields import MAX_LENGTH, number_field
+from calls.api.fields import MAX_LENGTH, IdField, number_field
 from calls.api.representations import CallDetailRepresentation, EventRepresentation, RecordingRepresentation
 from calls.domain.rules import Step
 from calls.domain.vocabulary import END_TYPES, CallStatus, CallType, EventType, read_cause
@@ -16,7 +16,6 @@ from calls.models import SIPConfiguration
 from calls.operations import control
 from calls.operations.control import Button
 from calls.operations.idempotency import Told
-from calls.web.errors import Invalid
 from calls.web.schemas import errors
 
 
@@ -73,7 +72,7 @@ class IncomingCallRequest(serializers.Serializer[Any]):
 
     caller_number = number_field()
     recipient_number = number_field()
-    sip_call_id = serializers.CharField(max_length=MAX_LENGTH, required=False, trim_whitespace=False)
+    sip_call_id = IdField(required=False)
     call_type = serializers.ChoiceField(choices=list(CallType), default=CallType.VOICE)
 
 
@@ -133,6 +132,14 @@ class StatusChange(serializers.Serializer[Any]):
         max_digits=2, decimal_places=1, min_value=0, max_value=5, required=False
     )
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what would silently change nothing."""
+        if "transfer_to" in attrs and attrs.get("status") != CallStatus.TRANSFERRED:
+            raise serializers.ValidationError({"transfer_to": ["Belongs to the status transferred only."]})
+        if not attrs:
+            raise serializers.ValidationError("Give a status, notes or call_quality_score.")
+        return attrs
+
 
 class UpdateStatus(ButtonView):
     """Bring a call to a status, and annotate it."""
@@ -161,8 +168,6 @@ class UpdateStatus(ButtonView):
         given = StatusChange(data=request.data)
         given.is_valid(raise_exception=True)
         values = given.validated_data
-        if not values:
-            raise Invalid({"non_field_errors": ["Give a status, notes or call_quality_score."]})
         if set(values) - {"notes"} and not request.user.has_perm("calls.operate_call"):
             self.permission_denied(request, "You may edit the notes of a call only.", "permission_denied")
         call = the_call(id)
@@ -190,7 +195,7 @@ class EndCall(ButtonView):
         summary="End a call",
         parameters=[IDEMPOTENCY_KEY],
         request=None,
-        responses={200: CallDetailRepresentation, **errors(401, 403, 404, 409, 503)},
+        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
     )
     def post(self, request: Request, id: str) -> Response:
         """End the call; before the answer that is giving up."""
@@ -207,7 +212,7 @@ class ToggleHold(ButtonView):
         summary="Put a call on hold, or take it off",
         parameters=[IDEMPOTENCY_KEY],
         request=None,
-        responses={200: CallDetailRepresentation, **errors(401, 403, 404, 409, 503)},
+        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
     )
     def post(self, request: Request, id: str) -> Response:
         """Hold the call, or go on."""
@@ -295,7 +300,7 @@ class StartRecording(ButtonView):
         summary="Begin to record a call",
         parameters=[IDEMPOTENCY_KEY],
         request=None,
-        responses={201: RecordingRepresentation, **errors(401, 403, 404, 409, 503)},
+        responses={201: RecordingRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
     )
     def post(self, request: Request, id: str) -> Response:
         """Begin to record."""
@@ -317,7 +322,7 @@ class StopRecording(ButtonView):
         summary="Stop recording a call",
         parameters=[IDEMPOTENCY_KEY],
         request=None,
-        responses={200: RecordingRepresentation, **errors(401, 403, 404, 409, 503)},
+        responses={200: RecordingRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
     )
     def post(self, request: Request, id: str) -> Response:
         """Stop recording; the recording is then processed."""

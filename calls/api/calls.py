@@ -3,7 +3,6 @@
 from typing import Any
 
 import django_filters
-from django import forms
 from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema
@@ -13,7 +12,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from calls.api.buttons import IDEMPOTENCY_KEY, ButtonView, detail, the_call
-from calls.api.fields import MAX_LENGTH, InstantField, number_field
+from calls.api.fields import (
+    CauseField,
+    ExactFilter,
+    IdField,
+    InstantField,
+    InstantFilter,
+    WholeNumberFilter,
+    number_field,
+)
 from calls.api.pages import KeysetPagination
 from calls.api.representations import (
     CallDetailRepresentation,
@@ -26,7 +33,6 @@ from calls.domain.vocabulary import (
     CallType,
     Direction,
     EventType,
-    read_cause,
 )
 from calls.models import Call
 from calls.operations import control
@@ -35,21 +41,6 @@ from calls.operations.idempotency import Told
 from calls.queries.calls import all_calls, matching, with_anomaly, with_number, with_recording
 from calls.web.errors import Conflict
 from calls.web.schemas import errors
-
-# What a 32-bit column holds at most.
-MOST_INTEGER = 2**31 - 1
-
-
-class WholeNumberFilter(django_filters.NumberFilter):
-    """A filter by a whole number that every column can be compared with."""
-
-    field_class = forms.IntegerField  # type: ignore[assignment]
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, min_value=0, max_value=MOST_INTEGER, **options)
-
-    def get_max_validator(self) -> None:
-        """The field's own bounds say enough."""
 
 
 class CallFilter(django_filters.FilterSet):
@@ -60,14 +51,14 @@ class CallFilter(django_filters.FilterSet):
     call_type = django_filters.ChoiceFilter(choices=[(word, word) for word in CallType])
     client = WholeNumberFilter(field_name="client_id")
     number = django_filters.CharFilter(method="by_number", help_text="Made or received by this number.")
-    sip_call_id = django_filters.CharFilter(method="by_external_id")
+    sip_call_id = ExactFilter(method="by_external_id")
     handled_by = WholeNumberFilter(field_name="handled_by_id", help_text="The id of a user.")
     anomaly = django_filters.ChoiceFilter(
         choices=[(anomaly.code, anomaly.code) for anomaly in Anomaly], method="by_anomaly"
     )
-    started_after = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
-    started_before = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
-    updated_after = django_filters.IsoDateTimeFilter(field_name="updated_at", lookup_expr="gte")
+    started_after = InstantFilter(field_name="started_at", lookup_expr="gte")
+    started_before = InstantFilter(field_name="started_at", lookup_expr="lt")
+    updated_after = InstantFilter(field_name="updated_at", lookup_expr="gte")
     has_recording = django_filters.BooleanFilter(method="by_recording")
     min_duration = WholeNumberFilter(field_name="duration", lookup_expr="gte", help_text="Seconds.")
     search = django_filters.CharFilter(
@@ -113,12 +104,12 @@ class CreateCall(serializers.Serializer[Any]):
     recipient_number = number_field()
     direction = serializers.ChoiceField(choices=[Direction.INBOUND, Direction.OUTBOUND])
     call_type = serializers.ChoiceField(choices=list(CallType), default=CallType.VOICE)
-    sip_call_id = serializers.CharField(max_length=MAX_LENGTH, required=False, trim_whitespace=False)
+    sip_call_id = IdField(required=False)
     started_at = InstantField(required=False, help_text="Now, unless given.")
     ringing_at = InstantField(required=False)
     answered_at = InstantField(required=False)
     ended_at = InstantField(required=False)
-    cause = serializers.CharField(required=False, help_text="Why it ended: a word, or a Q.850 or SIP code.")
+    cause = CauseField(required=False, help_text="Why it ended: a word, or a Q.850 or SIP code.")
     notes = serializers.CharField(required=False, allow_blank=True)
 
 
@@ -182,7 +173,7 @@ def _create(button: Button, given: dict[str, Any]) -> Told:
             direction=Direction(given["direction"]),
             call_type=CallType(given["call_type"]),
             times=times,
-            cause=read_cause({"cause": given.get("cause")}),
+            cause=given.get("cause"),
         )
     except KnownCall:
         raise Conflict("A call with this sip_call_id exists already.") from None

@@ -11,9 +11,10 @@ from rest_framework.generics import ListAPIView, ListCreateAPIView, RetrieveUpda
 from calls.api.pages import KeysetPagination
 from calls.api.representations import CallRepresentation
 from calls.domain.numbers import is_e164, suggest_e164
-from calls.models import Call, Client
+from calls.models import Call, Client, ClientNumber
 from calls.operations.clients import NumberTaken, match_calls, set_numbers
 from calls.queries.calls import all_calls
+from calls.web.errors import Invalid
 from calls.web.schemas import errors
 
 
@@ -101,9 +102,13 @@ class Clients(ListCreateAPIView[Client]):
     def get_queryset(self) -> QuerySet[Client]:
         """Return the clients that are looked for, the newest first."""
         clients = Client.objects.prefetch_related("numbers").order_by("-created_at", "-id")
-        if text := self.request.query_params.get("search", ""):
+        if text := self.request.query_params.get("search", "").strip():
+            if "\x00" in text:
+                raise Invalid({"search": ["Must not contain NUL characters."]})
             wanted = Q(name__icontains=text) | Q(company__icontains=text) | Q(email__icontains=text)
-            clients = clients.filter(wanted | Q(numbers__number=text)).distinct()
+            # A + in an address means a blank, unless it is written %2B.
+            number = f"+{text.removeprefix('+')}"
+            clients = clients.filter(wanted | Q(pk__in=ClientNumber.objects.filter(number=number).values("client")))
         return clients
 
 

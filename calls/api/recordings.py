@@ -20,6 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from calls.api.fields import ExactFilter
 from calls.api.pages import KeysetPagination
 from calls.api.representations import RecordingRepresentation
 from calls.domain.recordings import RecordingStatus
@@ -53,7 +54,7 @@ MEDIA_TYPES = {name: kind for kind, name in reversed(FORMATS.items())}
 class RecordingFilter(django_filters.FilterSet):
     """The filters of the list."""
 
-    call = django_filters.CharFilter(method="by_call", help_text="Our UUID of the call, or its external id.")
+    call = ExactFilter(method="by_call", help_text="Our UUID of the call, or its external id.")
     status = django_filters.ChoiceFilter(choices=[(word, word) for word in RecordingStatus])
     search = django_filters.CharFilter(method="by_words", help_text="Words of the transcript.")
 

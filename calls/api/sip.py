@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.db import transaction
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.generics import ListCreateAPIView, RetrieveUpdateDestroyAPIView, get_object_or_404
@@ -14,7 +13,7 @@ from calls.api.pages import KeysetPagination
 from calls.domain.rules import NotPossible
 from calls.models import SIPConfiguration
 from calls.models.sip import Transport
-from calls.operations.sip import set_default
+from calls.operations.sip import delete_configuration, save_configuration, set_default
 from calls.web.errors import Conflict
 from calls.web.schemas import errors
 
@@ -43,30 +42,22 @@ class SIPConfigurationRepresentation(serializers.ModelSerializer[SIPConfiguratio
         return bool(configuration.encrypted_password)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse line breaks, which could add headers to SIP messages, and a default that is not active."""
+        """Refuse line breaks, which could add headers to SIP messages."""
         broken = {name: ["Must be one line."] for name, value in attrs.items() if _has_line_break(value)}
         if broken:
             raise serializers.ValidationError(broken)
-        if self.instance and self.instance.is_default and not attrs.get("is_active", True):
-            raise serializers.ValidationError({"is_active": ["The default configuration must be active."]})
         return attrs
 
     def create(self, validated_data: dict[str, Any]) -> SIPConfiguration:
         """Make a configuration; the first active one becomes the default."""
-        password = validated_data.pop("password", "")
-        with transaction.atomic():
-            configuration = SIPConfiguration(**validated_data)
-            configuration.password = password
-            configuration.save()
-            if configuration.is_active and not SIPConfiguration.objects.filter(is_default=True).exists():
-                configuration = set_default(configuration)
-        return configuration
+        return self.update(SIPConfiguration(), validated_data)
 
     def update(self, instance: SIPConfiguration, validated_data: dict[str, Any]) -> SIPConfiguration:
         """Change a configuration; a password that is not given stays."""
-        if "password" in validated_data:
-            instance.password = validated_data.pop("password")
-        return super().update(instance, validated_data)
+        try:
+            return save_configuration(instance, validated_data)
+        except NotPossible as refusal:
+            raise serializers.ValidationError({"is_active": [str(refusal)]}) from None
 
 
 def _has_line_break(value: object) -> bool:
@@ -137,7 +128,7 @@ class SIPConfigurations(ListCreateAPIView[SIPConfiguration]):
         operation_id="delete_sip_configuration",
         tags=["SIP"],
         summary="Delete a SIP configuration",
-        responses={204: None, **errors(401, 403, 404, 503)},
+        responses={204: None, **errors(401, 403, 404, 409, 503)},
     ),
 )
 class SIPConfigurationDetail(RetrieveUpdateDestroyAPIView[SIPConfiguration]):
@@ -152,6 +143,13 @@ class SIPConfigurationDetail(RetrieveUpdateDestroyAPIView[SIPConfiguration]):
     serializer_class = SIPConfigurationRepresentation
     queryset = SIPConfiguration.objects.all()
     lookup_url_kwarg = "id"
+
+    def perform_destroy(self, instance: SIPConfiguration) -> None:
+        """Delete the configuration; the default one only if no other could be the default."""
+        try:
+            delete_configuration(instance)
+        except NotPossible as refusal:
+            raise Conflict(str(refusal), "invalid_transition") from None
 
 
 class SetDefault(APIView):

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -90,10 +91,16 @@ PARAMETERS = [
 ]
 
 
+@cache
+def _zones() -> set[str]:
+    """Return the names of all time zones, which are looked up on the disk once."""
+    return available_timezones()
+
+
 def read_zone(request: Request) -> ZoneInfo:
     """Return the time zone that the query names, UTC unless one is given; raise Invalid."""
     name = request.query_params.get("tz", "UTC")
-    if name not in available_timezones():
+    if name not in _zones():
         raise Invalid({"tz": ["Must be an IANA time zone, such as Europe/Berlin."]})
     return ZoneInfo(name)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from django.db import transaction
+from django.db.models import Max
 
 from calls.domain import rules
 from calls.domain.events import Event, call_uuid
@@ -150,11 +151,12 @@ def start_recording(call: Call, button: Button) -> tuple[Call, CallRecording]:
         return changed, begin_recording(changed, at=button.at)
 
 
-def stop_recording(call: Call, button: Button) -> tuple[Call, CallRecording | None]:
+def stop_recording(call: Call, button: Button) -> tuple[Call, CallRecording]:
     """Stop recording a call; what was recorded is then processed."""
     with transaction.atomic():
         changed = _press(call, button, rules.stop_recording)
-        return changed, finish_recording(changed, at=button.at)
+        begun = changed.events.filter(type=EventType.RECORDING_STARTED).aggregate(at=Max("received_at"))["at"]
+        return changed, finish_recording(changed, since=begun, at=button.at)
 
 
 def add_event(call: Call, button: Button, *, step: Step) -> CallEvent:

@@ -39,11 +39,20 @@ def begin_recording(call: Call, *, at: datetime) -> CallRecording:
     return CallRecording.objects.create(call=call, status=RecordingStatus.RECORDING, created_at=at, updated_at=at)
 
 
-def finish_recording(call: Call, *, at: datetime) -> CallRecording | None:
-    """Mark the recording that is under way as being processed, and return it; None if there is none."""
-    recording = _locked(call).filter(status__in=[RecordingStatus.PENDING, RecordingStatus.RECORDING]).first()
-    if recording is not None:
-        _move(recording, RecordingStatus.PROCESSING, at=at)
+def finish_recording(call: Call, *, since: datetime | None, at: datetime) -> CallRecording:
+    """Return the recording that was begun at `since`, now being processed unless it has come further.
+
+    Where only an event told that it was begun, it is made here.
+    """
+    recordings = _locked(call)
+    recording = recordings.filter(status__in=[RecordingStatus.PENDING, RecordingStatus.RECORDING]).first()
+    if recording is None and since is not None:
+        recording = recordings.filter(created_at__gte=since).first()
+    if recording is None:
+        recording = CallRecording(call=call, created_at=at)
+    recording.status = advance(RecordingStatus(recording.status), RecordingStatus.PROCESSING)
+    recording.updated_at = at
+    recording.save()
     return recording
 
 
@@ -51,7 +60,8 @@ def report_recording(call: Call, report: RecordingReport, *, at: datetime) -> Ca
     """Write down what a recorder reports, and return the recording that it is about.
 
     That is the one with its id, else with its file_url, else the newest unfinished, else a new
-    one. A late or repeated report moves nothing backwards; it may still fill in what is unknown.
+    one, unless it only repeats what is known. A late or repeated report moves nothing backwards;
+    it may still fill in what is unknown.
     Raises UnknownRecording for an id that the call does not have.
     """
     with transaction.atomic():
@@ -62,16 +72,19 @@ def report_recording(call: Call, report: RecordingReport, *, at: datetime) -> Ca
         present = RecordingStatus(recording.status)
         moved = advance(present, report.status)
         news = fresh or moved is not present
+        changed = news
         for name in REPORTED:
             value = getattr(report, name)
             known = getattr(recording, name) not in (None, "")
             if value is not None and present is not RecordingStatus.DELETED and (news or not known):
                 setattr(recording, name, value)
+                changed = True
         recording.status = moved
         if moved is RecordingStatus.DELETED and present is not RecordingStatus.DELETED:
             _forget(recording, why="reported as deleted", at=at)
-        recording.updated_at = at
-        recording.save()
+        if changed:
+            recording.updated_at = at
+            recording.save()
     return recording
 
 
@@ -133,12 +146,6 @@ def _forget(recording: CallRecording, *, why: str, at: datetime) -> None:
     recording.deleted_at, recording.deleted_why = at, why
 
 
-def _move(recording: CallRecording, status: RecordingStatus, *, at: datetime) -> None:
-    recording.status = advance(RecordingStatus(recording.status), status)
-    recording.updated_at = at
-    recording.save(update_fields=["status", "updated_at"])
-
-
 def _locked(call: Call) -> QuerySet[CallRecording]:
     return CallRecording.objects.select_for_update().filter(call=call).order_by("-created_at", "-id")
 
@@ -153,4 +160,20 @@ def _meant(call: Call, report: RecordingReport) -> CallRecording | None:
         return found
     if report.file_url and (found := recordings.filter(file_url=report.file_url).first()):
         return found
-    return recordings.exclude(status__in=list(FINISHED)).first()
+    unfinished = recordings.exclude(status__in=list(FINISHED)).first()
+    return unfinished or next((known for known in recordings if _repeats(report, known)), None)
+
+
+def _repeats(report: RecordingReport, known: CallRecording) -> bool:
+    """Say whether a report can only be about this finished recording, because it says nothing else.
+
+    One that tells of a beginning may be of another. What was deleted is known by its size.
+    """
+    told = {name: value for name in REPORTED if (value := getattr(report, name)) is not None}
+    if report.status in (RecordingStatus.PENDING, RecordingStatus.RECORDING):
+        return False
+    if known.status == RecordingStatus.DELETED and report.status is not RecordingStatus.DELETED:
+        told = {name: told[name] for name in ("file_size", "duration", "format") if name in told}
+        if "file_size" not in told:
+            return False
+    return all(getattr(known, name) == value for name, value in told.items())

@@ -1,5 +1,6 @@
 """Looking up calls: by id, and lists with filters."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -32,8 +33,14 @@ def find_call(text: str) -> Call | None:
 
 def with_number(number: str) -> Q:
     """Return the condition that a call was made or received by a number."""
+    addresses = _spellings(number)
+    return Q(calling_number__in=addresses) | Q(called_number__in=addresses)
+
+
+def _spellings(number: str) -> list[str]:
+    """Return what a number may be stored as; a + is easily lost in an address, where it means a blank."""
     address = canonical(number)
-    return Q(calling_number=address) | Q(called_number=address)
+    return [address, f"+{address}"] if address.isdigit() else [address]
 
 
 def with_anomaly(anomaly: Anomaly) -> Q:
@@ -50,13 +57,13 @@ def with_recording(wanted: bool) -> Q:
 
 def matching(text: str) -> Q:
     """Return the condition that a call has this id, a number that begins so, or a client with this in the name."""
-    found = Q(pk=call_uuid(text))
-    digits = canonical(text)
-    if digits[:1] == "+" or digits.isdigit():
-        start = digits if digits.startswith("+") else f"+{digits}"
+    found = Q(pk=call_uuid(text)) | with_number(text)
+    with suppress(ValueError):
+        found |= Q(pk=UUID(text))
+    start = _spellings(text)[-1]
+    if start.startswith("+"):
         for column in ("calling_number", "called_number"):
             found |= Q(**{f"{column}__gte": start, f"{column}__lt": start + AFTER_ALL})
-            found |= Q(**{column: digits})
     clients = Client.objects.filter(Q(name__icontains=text) | Q(company__icontains=text)).values("pk")
     return found | Q(client__in=clients)
 

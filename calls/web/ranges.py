@@ -20,7 +20,7 @@ def read_range(header: str | None, *, size: int) -> tuple[int, int] | None:
 
     Raises NotSatisfiable.
     """
-    found = _RANGE.fullmatch((header or "").replace(" ", ""))
+    found = _RANGE.fullmatch((header or "").replace(" ", "").lower())
     if found is None or found.groups() == ("", ""):
         return None
     first_text, last_text = found.groups()

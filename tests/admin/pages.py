@@ -6,13 +6,19 @@ from html import unescape
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Model
 from django.test import Client
+from django.urls import reverse
 
 from calls.domain.events import call_uuid
 
 CALLS = "/admin/calls/call/"
 EVENTS = "/admin/calls/callevent/"
 TOKENS = "/admin/calls/accesstoken/"
+RECORDINGS = "/admin/calls/callrecording/"
+CLIENTS = "/admin/calls/client/"
+SIP = "/admin/calls/sipconfiguration/"
+WEBHOOKS = "/admin/calls/webhooksource/"
 
 _numbers = itertools.count(1)
 
@@ -36,6 +42,11 @@ def visit(user: User | None = None) -> Client:
 def call_page(external_id: str) -> str:
     """Return the address of a call's page."""
     return f"{CALLS}{call_uuid(external_id)}/change/"
+
+
+def page_of(row: Model, *, part: str = "change") -> str:
+    """Return the address of a row's page, or of a part of it, such as `delete`."""
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_changelist") + f"{row.pk}/{part}/"
 
 
 def text_of(html: str) -> str:
@@ -73,3 +84,8 @@ def link_to(response: Any, relation: str) -> str:
     """Return where a list's link to another page leads, such as `next`; empty if there is none."""
     found = re.search(rf'href="([^"]*)" rel="{relation}"', response.content.decode())
     return unescape(found[1]) if found else ""
+
+
+def messages_of(response: Any) -> list[str]:
+    """Return the messages that a page shows, as text."""
+    return [text_of(str(message)) for message in response.context["messages"]]

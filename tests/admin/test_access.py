@@ -29,7 +29,7 @@ def make_token(browser: Client, owner: User, **values: Any) -> Any:
 
 
 def shown_key(html: str) -> str:
-    found = re.search(r"id=['\"]new-key['\"][^>]*>([^<]+)<", html)
+    found = re.search(r"id=['\"]shown-once['\"][^>]*>([^<]+)<", html)
     return unescape(found[1]) if found else ""
 
 
