@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from calls.domain.instants import NotAnInstant, read_instant, write_instant
 from calls.domain.vocabulary import Anomaly, Direction, EventType
-from calls.sampledata import MOST_NUMBERS, SAMPLE_OWN_NUMBERS, NoSuchSample, Sample, usual_numbers
+from calls.sampledata import MOST_NUMBERS, SAMPLE_OWN_NUMBERS, NoSuchSample, Sample, own_lines, usual_numbers
 from phonegoggles.env import read_dotenv
 
 MOST_CALLS, MOST_DAYS, MOST_SEED = 10_000_000, 3_650, 2**63 - 1
@@ -148,6 +148,7 @@ def run(options: argparse.Namespace, tally: Tally) -> None:
     """Make the sample and say what was made, or why not."""
     refuse_unmigrated()
     from calls.models import Call
+    from calls.operations.sip import ensure_default
 
     if options.if_empty and Call.objects.exists():
         print("There are calls already, so nothing was made (--if-empty).")
@@ -165,8 +166,13 @@ def run(options: argparse.Namespace, tally: Tally) -> None:
         f"python create_test_data.py --calls {sample.calls} --days {sample.days} --seed {sample.seed}"
         f" --until {write_instant(sample.until)} --numbers {sample.numbers} --ongoing {sample.ongoing}"
     )
+    empty = not Call.objects.exists()
     print(f"Seed {sample.seed}. To get the same calls again:\n  {again}", flush=True)
     fill(sample, tally)
+    if empty:
+        # So that a call can be begun at once: `POST /api/call-logs/initiate_call/`.
+        ours = own_lines(sample.own_numbers, at_most=1)[0]
+        ensure_default(name="Sample", sip_server="sip.example.com", display_name="Sample", caller_number=ours)
     print(describe(sample, tally))
 
 

@@ -92,6 +92,7 @@ def test_it_makes_the_calls_and_says_where_to_look(shell: Shell) -> None:
     assert int(events[2]) > 0
     assert re.search(r"By status: ended \d+, .*missed \d+", out)
     assert "/admin/calls/callevent/" in out
+    assert shell.count("calls_sipconfiguration") == 1
     assert re.search(r"curl -H .* http://127\.0\.0\.1:8000/call-history/\+120255501\d\d/", out)
 
 
