@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from calls.admin.paging import KeysetFilter
-from calls.domain.vocabulary import CAUSE_WORDS, Anomaly, CallStatus, Direction
+from calls.domain.vocabulary import OUTCOMES, Anomaly, CallStatus, Direction
 from calls.models import Client
 
 FIRST_YEAR, LAST_YEAR = 1970, 2099
@@ -147,7 +147,7 @@ class StatusFilter(WordFilter):
 
         The index of calls in progress does not know their status.
         """
-        if word in CAUSE_WORDS:
+        if word in OUTCOMES:
             return Q(status=word, ended_at__isnull=False), Q()
         return Q(ended_at__isnull=True), Q(status=word)
 

@@ -51,6 +51,7 @@ class Mark(IntFlag):
     MUTED = 8192
 
 
+_PARTIES = (("calling", Mark.CALLING_FROM_START), ("called", Mark.CALLED_FROM_START))
 NOTHING_ODD, NO_MARK = Anomaly(0), Mark(0)
 STARTED = Mark.START_REPORTED | Mark.START_OURS
 # A second fact of one of these kinds, from the same side, is odd. A transfer that is followed by
@@ -243,24 +244,8 @@ def _take_parties(state: CallState, event: Event, own_numbers: tuple[str, ...]) 
     """Who called whom, which way, what kind of call, and who of us handled it."""
     from_start = event.type is EventType.INITIATED
     before = (state.calling_number, state.called_number)
-    if event.calling_number:
-        number = canonical(event.calling_number)
-        if state.calling_number not in ("", number):
-            state.odd |= Anomaly.OTHER_NUMBERS
-        if not state.calling_number or (from_start and not state.marks & Mark.CALLING_FROM_START):
-            state.calling_number = number
-            state.calling_as_sent = event.calling_number if event.calling_number != number else None
-        if from_start:
-            state.marks |= Mark.CALLING_FROM_START
-    if event.called_number:
-        number = canonical(event.called_number)
-        if state.called_number not in ("", number):
-            state.odd |= Anomaly.OTHER_NUMBERS
-        if not state.called_number or (from_start and not state.marks & Mark.CALLED_FROM_START):
-            state.called_number = number
-            state.called_as_sent = event.called_number if event.called_number != number else None
-        if from_start:
-            state.marks |= Mark.CALLED_FROM_START
+    for party, mark in _PARTIES:
+        _take_number(state, party, getattr(event, f"{party}_number"), mark=mark, from_start=from_start)
 
     if not state.marks & Mark.DIRECTION_STATED:
         if event.direction is not None:
@@ -277,6 +262,20 @@ def _take_parties(state: CallState, event: Event, own_numbers: tuple[str, ...]) 
         initiated_by_us = from_start and event.direction is Direction.OUTBOUND
         if initiated_by_us or event.type is EventType.ANSWERED:
             state.handled_by_id = event.user_id
+
+
+def _take_number(state: CallState, party: str, sent: str, *, mark: Mark, from_start: bool) -> None:
+    """Take a party's number: that of the earliest start that names one counts, else the earliest named."""
+    if not sent:
+        return
+    number, present = canonical(sent), getattr(state, f"{party}_number")
+    if present not in ("", number):
+        state.odd |= Anomaly.OTHER_NUMBERS
+    if not present or (from_start and not state.marks & mark):
+        setattr(state, f"{party}_number", number)
+        setattr(state, f"{party}_as_sent", sent if sent != number else None)
+    if from_start:
+        state.marks |= mark
 
 
 def _direction_between(calling: str, called: str, own_numbers: tuple[str, ...]) -> Direction:

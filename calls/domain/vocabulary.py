@@ -54,6 +54,20 @@ class CallStatus(StrEnum):
     ON_HOLD = "on_hold"
 
 
+# The statuses of a call that is over; also the words that may say why it ended.
+OUTCOMES = frozenset(
+    {
+        CallStatus.MISSED,
+        CallStatus.BUSY,
+        CallStatus.NO_ANSWER,
+        CallStatus.FAILED,
+        CallStatus.CANCELLED,
+        CallStatus.TRANSFERRED,
+        CallStatus.ENDED,
+    }
+)
+
+
 class Direction(StrEnum):
     """Which way a call went, seen from the organisation."""
 
@@ -133,17 +147,6 @@ ANOMALY_SENTENCES: dict[Anomaly, str] = {
 # Why a call ended: a word, an ITU-T Q.850 cause value, or a SIP status code (RFC 3261) or
 # method. A cause is kept as text: `busy`, `q850:17`, `sip:486`.
 
-CAUSE_WORDS = frozenset(
-    {
-        CallStatus.MISSED,
-        CallStatus.BUSY,
-        CallStatus.NO_ANSWER,
-        CallStatus.FAILED,
-        CallStatus.CANCELLED,
-        CallStatus.TRANSFERRED,
-        CallStatus.ENDED,
-    }
-)
 Q850_STATUS: dict[int, CallStatus] = {
     16: CallStatus.CANCELLED,  # normal call clearing
     17: CallStatus.BUSY,  # user busy
@@ -197,7 +200,7 @@ def _read_one_cause(value: object) -> tuple[str | None, str]:
         return "q850" if number < FIRST_SIP_CODE else "sip", str(number)
     if text in ("bye", "cancel"):
         return "sip", text
-    if text in CAUSE_WORDS:
+    if text in OUTCOMES:
         return "word", text
     return None, ""
 
