@@ -5,9 +5,9 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
@@ -19,7 +19,7 @@ from calls.admin.display import NOTHING, moment, number, short
 from calls.admin.latest import CALLS_AT_MOST, latest_calls_of
 from calls.domain.numbers import is_e164, suggest_e164
 from calls.models import Client, ClientNumber
-from calls.operations.clients import NumberTaken, match_calls, set_numbers
+from calls.operations.clients import NumberTaken, delete_client, set_numbers
 
 NUMBERS_AT_MOST = 100
 NUMBERS_IN_LIST = 2
@@ -67,7 +67,7 @@ class NumberFormSet(PaginationInlineFormSet):
         came = {form.cleaned_data["number"] for form in changed if form not in self.deleted_forms}
         if came != gone:
             present = ClientNumber.objects.filter(client=self.instance).values_list("number", flat=True)
-            set_numbers(self.instance, (set(present) - gone) | came)
+            set_numbers(self.instance, (set(present) - gone) | came, at=timezone.now())
         # What the log of changes asks for.
         self.new_objects = [ClientNumber(number=number) for number in sorted(came - gone)]
         self.deleted_objects = [ClientNumber(number=number) for number in sorted(gone - came)]
@@ -153,10 +153,7 @@ class ClientAdmin(ChecksAgain, ModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Client) -> None:
         """Delete the client; calls that another client's number claims too become that client's."""
-        numbers = list(obj.numbers.values_list("number", flat=True))
-        with transaction.atomic():
-            obj.delete()
-            match_calls(numbers)
+        delete_client(obj, at=timezone.now())
 
     # -- The client's page ----------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """SIP configurations. A password goes in and never comes out."""
 
-import unicodedata
 from typing import Any
 
 from django import forms
@@ -16,11 +15,10 @@ from calls.admin.asking import AsksFirst, asks_first
 from calls.admin.display import NOTHING, label, moment, short
 from calls.domain.rules import NotPossible
 from calls.models import SIPConfiguration
+from calls.models.sip import is_one_line
 from calls.operations.sip import delete_configuration, save_configuration, set_default
 
 PASSWORD_LENGTH = 256
-# Controls and line ends of all kinds: in a SIP message they could begin another header.
-LINE_BREAKING = {"Cc", "Zl", "Zp"}
 
 
 class SIPForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -37,7 +35,7 @@ class SIPForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         """Refuse line breaks, which could add headers to SIP messages, and a default that is not active."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        broken = [name for name, value in cleaned.items() if isinstance(value, str) and _breaks_lines(value)]
+        broken = [name for name, value in cleaned.items() if isinstance(value, str) and not is_one_line(value)]
         for name in broken:
             self.add_error(name, "Must be one line, without control characters.")
         if self.instance.is_default and not cleaned.get("is_active", True):
@@ -48,10 +46,6 @@ class SIPForm(forms.ModelForm):  # type: ignore[type-arg]
     def values(self) -> dict[str, Any]:
         """What is to be stored."""
         return {name: value for name, value in self.cleaned_data.items() if name != "password" or value}
-
-
-def _breaks_lines(text: str) -> bool:
-    return any(unicodedata.category(character) in LINE_BREAKING for character in text)
 
 
 @admin.register(SIPConfiguration)

@@ -19,6 +19,7 @@ from calls.operations.idempotency import KeyReused, Told, once
 from calls.operations.record import UnknownCall
 from calls.queries.calls import find_call
 from calls.web.errors import Conflict, Invalid, body_of
+from calls.web.views import ReadsChunks
 
 MAX_KEY_LENGTH = 255
 NO_SUCH_CALL = "There is no such call."
@@ -38,7 +39,7 @@ def the_call(text: str) -> Call:
     return call
 
 
-class ButtonView(APIView):
+class ButtonView(ReadsChunks, APIView):
     """A view that lets operators press a button."""
 
     rights = {"POST": "calls.operate_call"}

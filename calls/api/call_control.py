@@ -42,7 +42,7 @@ class InitiateCall(ButtonView):
         description="The answer has the `sip_call_id` under which the SIP server must report the call.",
         parameters=[IDEMPOTENCY_KEY],
         request=InitiateCallRequest,
-        responses={201: CallDetailRepresentation, **errors(400, 401, 403, 409, 413, 415, 503)},
+        responses={201: CallDetailRepresentation, **errors(400, 401, 403, 409, 411, 413, 415, 503)},
         examples=[
             OpenApiExample(
                 "Example", value={"recipient_number": "+1234567890", "call_type": "voice"}, request_only=True
@@ -89,7 +89,7 @@ class LogIncomingCall(ButtonView):
         responses={
             201: CallDetailRepresentation,
             200: CallDetailRepresentation,
-            **errors(400, 401, 403, 409, 413, 415, 503),
+            **errors(400, 401, 403, 409, 411, 413, 415, 503),
         },
         examples=[
             OpenApiExample(
@@ -154,7 +154,7 @@ class UpdateStatus(ButtonView):
         description="Notes and quality score may always be set. The present status again changes nothing.",
         parameters=[IDEMPOTENCY_KEY],
         request=StatusChange,
-        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
+        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 409, 411, 413, 415, 503)},
         examples=[
             OpenApiExample(
                 "Example",
@@ -195,7 +195,7 @@ class EndCall(ButtonView):
         summary="End a call",
         parameters=[IDEMPOTENCY_KEY],
         request=None,
-        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
+        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 409, 411, 413, 415, 503)},
     )
     def post(self, request: Request, id: str) -> Response:
         """End the call; before the answer that is giving up."""
@@ -212,7 +212,7 @@ class ToggleHold(ButtonView):
         summary="Put a call on hold, or take it off",
         parameters=[IDEMPOTENCY_KEY],
         request=None,
-        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
+        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 409, 411, 413, 415, 503)},
     )
     def post(self, request: Request, id: str) -> Response:
         """Hold the call, or go on."""
@@ -235,7 +235,7 @@ class TransferCall(ButtonView):
         summary="Pass a call on to another number",
         parameters=[IDEMPOTENCY_KEY],
         request=TransferRequest,
-        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
+        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 409, 411, 413, 415, 503)},
         examples=[OpenApiExample("Example", value={"transfer_to": "+1234567890"}, request_only=True)],
     )
     def post(self, request: Request, id: str) -> Response:
@@ -264,7 +264,7 @@ class AddEvent(ButtonView):
         summary="Note that something happened to a call",
         parameters=[IDEMPOTENCY_KEY],
         request=NewEvent,
-        responses={201: EventRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
+        responses={201: EventRepresentation, **errors(400, 401, 403, 404, 409, 411, 413, 415, 503)},
         examples=[
             OpenApiExample(
                 "Example", value={"event_type": "muted", "metadata": {"reason": "background_noise"}}, request_only=True
@@ -300,7 +300,7 @@ class StartRecording(ButtonView):
         summary="Begin to record a call",
         parameters=[IDEMPOTENCY_KEY],
         request=None,
-        responses={201: RecordingRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
+        responses={201: RecordingRepresentation, **errors(400, 401, 403, 404, 409, 411, 413, 415, 503)},
     )
     def post(self, request: Request, id: str) -> Response:
         """Begin to record."""
@@ -322,7 +322,7 @@ class StopRecording(ButtonView):
         summary="Stop recording a call",
         parameters=[IDEMPOTENCY_KEY],
         request=None,
-        responses={200: RecordingRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
+        responses={200: RecordingRepresentation, **errors(400, 401, 403, 404, 409, 411, 413, 415, 503)},
     )
     def post(self, request: Request, id: str) -> Response:
         """Stop recording; the recording is then processed."""

@@ -151,7 +151,7 @@ class CallLogs(ButtonView, ListAPIView[Call]):
         summary="Write a call down",
         parameters=[IDEMPOTENCY_KEY],
         request=CreateCall,
-        responses={201: CallDetailRepresentation, **errors(400, 401, 403, 409, 413, 415, 503)},
+        responses={201: CallDetailRepresentation, **errors(400, 401, 403, 409, 411, 413, 415, 503)},
     )
     def post(self, request: Request) -> Response:
         """Write a call down from the times that are given."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView, ListCreateAPIView, RetrieveUpdateDestroyAPIView, get_object_or_404
@@ -12,10 +13,11 @@ from calls.api.pages import KeysetPagination
 from calls.api.representations import CallRepresentation
 from calls.domain.numbers import is_e164, suggest_e164
 from calls.models import Call, Client, ClientNumber
-from calls.operations.clients import NumberTaken, match_calls, set_numbers
+from calls.operations.clients import NumberTaken, delete_client, set_numbers
 from calls.queries.calls import all_calls
 from calls.web.errors import Invalid
 from calls.web.schemas import errors
+from calls.web.views import ReadsChunks
 
 
 class E164Field(serializers.CharField):
@@ -60,7 +62,7 @@ class ClientRepresentation(serializers.ModelSerializer[Client]):
 
     def _set_numbers(self, client: Client, numbers: list[str]) -> None:
         try:
-            set_numbers(client, numbers)
+            set_numbers(client, numbers, at=timezone.now())
         except NumberTaken as taken:
             message = f"Another client has {', '.join(taken.numbers)}."
             raise serializers.ValidationError({"phone_numbers": [message]}) from None
@@ -87,11 +89,11 @@ EXAMPLE = OpenApiExample(
         tags=["Clients"],
         summary="Add a client",
         description="Earlier calls with its numbers become its calls.",
-        responses={201: ClientRepresentation, **errors(400, 401, 403, 413, 415, 503)},
+        responses={201: ClientRepresentation, **errors(400, 401, 403, 411, 413, 415, 503)},
         examples=[EXAMPLE],
     ),
 )
-class Clients(ListCreateAPIView[Client]):
+class Clients(ReadsChunks, ListCreateAPIView[Client]):
     """The list of clients."""
 
     rights = {"GET": "calls.view_client", "POST": "calls.add_client"}
@@ -123,13 +125,13 @@ class Clients(ListCreateAPIView[Client]):
         operation_id="replace_client",
         tags=["Clients"],
         summary="Replace a client",
-        responses={200: ClientRepresentation, **errors(400, 401, 403, 404, 413, 415, 503)},
+        responses={200: ClientRepresentation, **errors(400, 401, 403, 404, 411, 413, 415, 503)},
     ),
     patch=extend_schema(
         operation_id="change_client",
         tags=["Clients"],
         summary="Change a client",
-        responses={200: ClientRepresentation, **errors(400, 401, 403, 404, 413, 415, 503)},
+        responses={200: ClientRepresentation, **errors(400, 401, 403, 404, 411, 413, 415, 503)},
     ),
     delete=extend_schema(
         operation_id="delete_client",
@@ -139,7 +141,7 @@ class Clients(ListCreateAPIView[Client]):
         responses={204: None, **errors(401, 403, 404, 503)},
     ),
 )
-class ClientDetail(RetrieveUpdateDestroyAPIView[Client]):
+class ClientDetail(ReadsChunks, RetrieveUpdateDestroyAPIView[Client]):
     """One client."""
 
     rights = {
@@ -154,10 +156,7 @@ class ClientDetail(RetrieveUpdateDestroyAPIView[Client]):
 
     def perform_destroy(self, instance: Client) -> None:
         """Delete the client; calls that another client's number claims too become that client's."""
-        numbers = list(instance.numbers.values_list("number", flat=True))
-        with transaction.atomic():
-            instance.delete()
-            match_calls(numbers)
+        delete_client(instance, at=timezone.now())
 
 
 @extend_schema_view(

@@ -31,6 +31,7 @@ from calls.web.bodies import copy_body
 from calls.web.errors import Conflict, Invalid
 from calls.web.ranges import file_response
 from calls.web.schemas import errors
+from calls.web.views import ReadsChunks
 
 # The media types that a recorder may upload, and the names of their formats.
 FORMATS = {
@@ -104,7 +105,7 @@ def the_recording(id: UUID) -> CallRecording:
     return get_object_or_404(CallRecording.objects.all(), pk=id)
 
 
-class RecordingDetail(APIView):
+class RecordingDetail(ReadsChunks, APIView):
     """One recording."""
 
     rights = {
@@ -128,7 +129,7 @@ class RecordingDetail(APIView):
         tags=["Recordings"],
         summary="Set the transcript of a recording",
         request=Transcript,
-        responses={200: RecordingRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
+        responses={200: RecordingRepresentation, **errors(400, 401, 403, 404, 409, 411, 413, 415, 503)},
     )
     def patch(self, request: Request, id: UUID) -> Response:
         """Set the transcript."""
@@ -199,7 +200,7 @@ class RecordingFile(APIView):
         tags=["Recordings"],
         summary="Upload the sound of a recording",
         request=dict.fromkeys(FORMATS, OpenApiTypes.BINARY),
-        responses={200: RecordingRepresentation, **errors(400, 401, 403, 404, 409, 413, 415, 503)},
+        responses={200: RecordingRepresentation, **errors(400, 401, 403, 404, 409, 411, 413, 415, 503)},
     )
     def put(self, request: Request, id: UUID) -> Response:
         """Keep the file; the recording is then completed."""

@@ -12,10 +12,11 @@ from rest_framework.views import APIView
 from calls.api.pages import KeysetPagination
 from calls.domain.rules import NotPossible
 from calls.models import SIPConfiguration
-from calls.models.sip import Transport
-from calls.operations.sip import delete_configuration, save_configuration, set_default
+from calls.models.sip import Transport, is_one_line
+from calls.operations.sip import NameTaken, delete_configuration, save_configuration, set_default
 from calls.web.errors import Conflict
 from calls.web.schemas import errors
+from calls.web.views import ReadsChunks
 
 
 class SIPConfigurationRepresentation(serializers.ModelSerializer[SIPConfiguration]):
@@ -43,7 +44,12 @@ class SIPConfigurationRepresentation(serializers.ModelSerializer[SIPConfiguratio
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse line breaks, which could add headers to SIP messages."""
-        broken = {name: ["Must be one line."] for name, value in attrs.items() if _has_line_break(value)}
+        texts = {name: value for name, value in attrs.items() if isinstance(value, str)}
+        broken = {
+            name: ["Must be one line, without control characters."]
+            for name, value in texts.items()
+            if not is_one_line(value)
+        }
         if broken:
             raise serializers.ValidationError(broken)
         return attrs
@@ -56,12 +62,10 @@ class SIPConfigurationRepresentation(serializers.ModelSerializer[SIPConfiguratio
         """Change a configuration; a password that is not given stays."""
         try:
             return save_configuration(instance, validated_data)
+        except NameTaken as taken:
+            raise serializers.ValidationError({"name": [str(taken)]}) from None
         except NotPossible as refusal:
             raise serializers.ValidationError({"is_active": [str(refusal)]}) from None
-
-
-def _has_line_break(value: object) -> bool:
-    return isinstance(value, str) and any(ord(character) < 32 or ord(character) == 127 for character in value)
 
 
 EXAMPLE = OpenApiExample(
@@ -92,11 +96,11 @@ EXAMPLE = OpenApiExample(
         tags=["SIP"],
         summary="Add a SIP configuration",
         description="The first active one becomes the default.",
-        responses={201: SIPConfigurationRepresentation, **errors(400, 401, 403, 413, 415, 503)},
+        responses={201: SIPConfigurationRepresentation, **errors(400, 401, 403, 411, 413, 415, 503)},
         examples=[EXAMPLE],
     ),
 )
-class SIPConfigurations(ListCreateAPIView[SIPConfiguration]):
+class SIPConfigurations(ReadsChunks, ListCreateAPIView[SIPConfiguration]):
     """The list of SIP configurations."""
 
     rights = {"GET": "calls.view_sipconfiguration", "POST": "calls.add_sipconfiguration"}
@@ -116,13 +120,13 @@ class SIPConfigurations(ListCreateAPIView[SIPConfiguration]):
         operation_id="replace_sip_configuration",
         tags=["SIP"],
         summary="Replace a SIP configuration",
-        responses={200: SIPConfigurationRepresentation, **errors(400, 401, 403, 404, 413, 415, 503)},
+        responses={200: SIPConfigurationRepresentation, **errors(400, 401, 403, 404, 411, 413, 415, 503)},
     ),
     patch=extend_schema(
         operation_id="change_sip_configuration",
         tags=["SIP"],
         summary="Change a SIP configuration",
-        responses={200: SIPConfigurationRepresentation, **errors(400, 401, 403, 404, 413, 415, 503)},
+        responses={200: SIPConfigurationRepresentation, **errors(400, 401, 403, 404, 411, 413, 415, 503)},
     ),
     delete=extend_schema(
         operation_id="delete_sip_configuration",
@@ -131,7 +135,7 @@ class SIPConfigurations(ListCreateAPIView[SIPConfiguration]):
         responses={204: None, **errors(401, 403, 404, 409, 503)},
     ),
 )
-class SIPConfigurationDetail(RetrieveUpdateDestroyAPIView[SIPConfiguration]):
+class SIPConfigurationDetail(ReadsChunks, RetrieveUpdateDestroyAPIView[SIPConfiguration]):
     """One SIP configuration."""
 
     rights = {

@@ -1,5 +1,7 @@
 """Is this webhook really theirs? Standard Webhooks signatures (https://www.standardwebhooks.com/)."""
 
+import codecs
+import io
 import logging
 from typing import Any
 
@@ -14,7 +16,7 @@ from calls.ingest.door import MAX_EVENT_BYTES
 from calls.models import WebhookSource
 from calls.models.secrets import UnreadableSecret
 from calls.operations.webhooks import note_use
-from calls.web.bodies import read_body
+from calls.web.bodies import copy_body
 from calls.web.throttles import FailedAuthenticationThrottle
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ class SignatureAuthentication(BaseAuthentication):
         """Return the source whose secret signed the body; None without a signature."""
         if not any(name in request.headers for name in HEADERS):
             return None
-        body = body_of(request)
+        body = _as_sent(request)
         headers = {name: request.headers.get(name, "") for name in HEADERS}
         for source in WebhookSource.objects.filter(is_active=True):
             if any(_signed(secret, body, headers) for secret in _secrets(source)):
@@ -78,10 +80,17 @@ def _signed(secret: str, body: bytes, headers: dict[str, str]) -> bool:
 
 
 def body_of(request: Request) -> bytes:
-    """Return the body of a webhook, which is read once: for the signature, and then for what it says."""
+    """Return what the body of a webhook says; a byte order mark says nothing."""
+    return _as_sent(request).removeprefix(codecs.BOM_UTF8)
+
+
+def _as_sent(request: Request) -> bytes:
+    """Return the body byte for byte, as it was signed. It is read once, whoever asks."""
     held: bytes | None = getattr(request._request, "webhook_body", None)
     if held is None:
-        held = read_body(request._request, limit=MAX_EVENT_BYTES)
+        body = io.BytesIO()
+        copy_body(request._request, body, limit=MAX_EVENT_BYTES)
+        held = body.getvalue()
         request._request.webhook_body = held  # type: ignore[attr-defined]
     return held
 

@@ -1,5 +1,6 @@
 """SIP configurations: how softphones and our own tests reach a SIP server."""
 
+import unicodedata
 from enum import StrEnum
 from typing import ClassVar
 
@@ -9,6 +10,14 @@ from django.db.models import Q
 
 from calls.fields import ExactField, WordField, known_words
 from calls.models.secrets import decrypt, encrypt
+
+# Controls and line ends of all kinds: in a SIP message they could begin another header.
+LINE_BREAKING = {"Cc", "Zl", "Zp"}
+
+
+def is_one_line(text: str) -> bool:
+    """Say whether a text can stand in a header of SIP (RFC 3261, section 7.3.1) without beginning another."""
+    return not any(unicodedata.category(character) in LINE_BREAKING for character in text)
 
 
 class Transport(StrEnum):

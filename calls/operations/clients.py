@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -23,7 +24,7 @@ class NumberTaken(Exception):
         super().__init__(", ".join(numbers))
 
 
-def set_numbers(client: Client, numbers: Iterable[str]) -> None:
+def set_numbers(client: Client, numbers: Iterable[str], *, at: datetime) -> None:
     """Give a client exactly these numbers, and match the calls of those that come and go; raise NumberTaken."""
     wanted = set(numbers)
     with transaction.atomic():
@@ -40,10 +41,19 @@ def set_numbers(client: Client, numbers: Iterable[str]) -> None:
                 )
         except IntegrityError:
             raise NumberTaken(sorted(wanted - present)) from None
-        match_calls(present ^ wanted)
+        match_calls(present ^ wanted, at=at)
 
 
-def match_calls(numbers: Iterable[str]) -> int:
+def delete_client(client: Client, *, at: datetime) -> None:
+    """Delete a client; calls that another client's number claims too become that client's."""
+    with transaction.atomic():
+        numbers = list(client.numbers.values_list("number", flat=True))
+        Call.objects.filter(client=client).update(client=None, updated_at=at)
+        client.delete()
+        match_calls(numbers, at=at)
+
+
+def match_calls(numbers: Iterable[str], *, at: datetime) -> int:
     """Set the client of all calls of these numbers, by exact number, and return how many have changed."""
     changed = 0
     for number in sorted(numbers):
@@ -52,14 +62,14 @@ def match_calls(numbers: Iterable[str]) -> int:
         while True:
             page = calls.filter(pk__gt=last) if last else calls
             rows = list(page.values_list("pk", "client_id", *STATE_FIELDS)[:STRETCH])
-            changed += _match([(pk, client, state_from_row(list(row))) for pk, client, *row in rows])
+            changed += _match([(pk, client, state_from_row(list(row))) for pk, client, *row in rows], at)
             if len(rows) < STRETCH:
                 break
             last = rows[-1][0]
     return changed
 
 
-def _match(calls: list[tuple[UUID, int | None, CallState]]) -> int:
+def _match(calls: list[tuple[UUID, int | None, CallState]], at: datetime) -> int:
     """Set the client of some calls; the first of a call's remote numbers that somebody has decides."""
     remote = {number for _, _, state in calls for number in state.remote_numbers}
     owners = dict(ClientNumber.objects.filter(number__in=remote).values_list("number", "client_id"))
@@ -68,4 +78,4 @@ def _match(calls: list[tuple[UUID, int | None, CallState]]) -> int:
         owner = next((owners[number] for number in state.remote_numbers if number in owners), None)
         if owner != client:
             moved[owner].append(call)
-    return sum(Call.objects.filter(pk__in=ids).update(client=owner) for owner, ids in moved.items())
+    return sum(Call.objects.filter(pk__in=ids).update(client=owner, updated_at=at) for owner, ids in moved.items())

@@ -12,6 +12,10 @@ from calls.domain.rules import NotPossible
 from calls.models import SIPConfiguration
 
 
+class NameTaken(NotPossible):
+    """Another configuration has the name."""
+
+
 def set_default(configuration: SIPConfiguration) -> SIPConfiguration:
     """Make a configuration the only default; raise NotPossible for one that is not active."""
     with transaction.atomic():
@@ -25,7 +29,7 @@ def set_default(configuration: SIPConfiguration) -> SIPConfiguration:
 
 
 def save_configuration(configuration: SIPConfiguration, values: dict[str, Any]) -> SIPConfiguration:
-    """Store new values of a new or known configuration, and return it; raise NotPossible.
+    """Store new values of a new or known configuration, and return it; raise NotPossible, or NameTaken.
 
     The first active one becomes the default. The default cannot cease to be active.
     """
@@ -36,7 +40,11 @@ def save_configuration(configuration: SIPConfiguration, values: dict[str, Any]) 
             setattr(found, name, value)
         if found.is_default and not found.is_active:
             raise NotPossible("The default SIP configuration must be active; make another the default first.")
-        found.save()
+        try:
+            with transaction.atomic():
+                found.save()
+        except IntegrityError:  # the form looked whether the name is free, but somebody was quicker
+            raise NameTaken(f"Another SIP configuration has the name {found.name}.") from None
         if found.is_active and not any(one.is_default for one in every.values()):
             # Of two who store the first one at once, the second finds that there is a default after all.
             with suppress(IntegrityError), transaction.atomic():

@@ -73,10 +73,15 @@ def copy_body(request: HttpRequest, target: IO[bytes], *, limit: int) -> int:
     return limit + 1 - missing
 
 
+def is_chunked(request: HttpRequest) -> bool:
+    """Say whether the body comes in chunks, so that its length is not told beforehand (RFC 9112, section 7.1)."""
+    return "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+
+
 def _stream(request: HttpRequest) -> Any:
     """Return what to read the body from; Django takes a chunked one (RFC 9112) for empty under WSGI."""
     meta = request.META
-    if "chunked" not in meta.get("HTTP_TRANSFER_ENCODING", "").lower() or "wsgi.input" not in meta:
+    if not is_chunked(request) or "wsgi.input" not in meta:
         return request
     if not meta.get("wsgi.input_terminated"):
         raise LengthRequired

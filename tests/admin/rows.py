@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.files.base import ContentFile
 from django.test import Client as Browser
+from django.utils import timezone
 
 from calls.models import Call, CallRecording, Client
 from calls.operations.clients import set_numbers
@@ -44,7 +45,7 @@ def source_of(html: str) -> str:
 def make_client(*numbers: str, name: str = "Ada", **values: Any) -> Client:
     """Return a new client with these numbers."""
     client = Client.objects.create(name=name, **values)
-    set_numbers(client, numbers)
+    set_numbers(client, numbers, at=timezone.now())
     return client
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from calls.admin import clients as screen
 from calls.models import Call, Client, ClientNumber
@@ -53,7 +54,7 @@ def test_numbers_come_and_go_and_their_calls_with_them():
 
 def test_saving_numbers_goes_through_the_operation(monkeypatch: pytest.MonkeyPatch):
     stored: list[set[str]] = []
-    monkeypatch.setattr(screen, "set_numbers", lambda client, numbers: stored.append(set(numbers)))
+    monkeypatch.setattr(screen, "set_numbers", lambda client, numbers, at: stored.append(set(numbers)))
     client = make_client(ADA)
     save_client(visit(), client, ADA, BOB)
     assert stored == [{ADA, BOB}]
@@ -85,7 +86,7 @@ def test_two_rows_may_change_places_and_a_removed_number_may_be_added_again():
 def test_a_number_that_another_page_added_meanwhile_stays():
     client = make_client(ADA)
     row = client.numbers.get()
-    set_numbers(client, [ADA, BOB])
+    set_numbers(client, [ADA, BOB], at=timezone.now())
     form = {
         "name": "Ada",
         "numbers-TOTAL_FORMS": 2,

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from calls.domain.vocabulary import Direction, Source
 from calls.models import Call, CallEvent, CallRecording
@@ -167,7 +168,7 @@ def test_filters_by_number_in_any_spelling(analyst: Client) -> None:
 
 def test_filters_by_client_agent_and_recording(analyst: Client) -> None:
     client = OurClient.objects.create(name="Ada")
-    set_numbers(client, ["+12025550101"])
+    set_numbers(client, ["+12025550101"], at=timezone.now())
     user = User.objects.create_user("agent")
     make("a", calling_number="+12025550101")
     make("b", f"0:00 initiated way=outbound user={user.pk}")
@@ -223,7 +224,7 @@ def test_an_empty_filter_filters_nothing(analyst: Client) -> None:
 
 def test_search_finds_ids_numbers_and_names(analyst: Client) -> None:
     client = OurClient.objects.create(name="Ada Lovelace", company="Analytical Engines")
-    set_numbers(client, ["+442079460000"])
+    set_numbers(client, ["+442079460000"], at=timezone.now())
     a = make("call/a", calling_number="+12025550101", called_number="sip:alice@example.com")
     make("b", calling_number="+442079460000", called_number="100")
     make("c", calling_number="+0987654321", called_number="anonymous")
@@ -313,7 +314,7 @@ def queries(client: Client, path: str) -> int:
 
 def test_a_page_and_a_call_cost_a_bounded_number_of_queries(analyst: Client) -> None:
     client = OurClient.objects.create(name="Ada")
-    set_numbers(client, [CALLER])
+    set_numbers(client, [CALLER], at=timezone.now())
     users = [User.objects.create_user(f"agent-{number}") for number in range(5)]
     for number in range(40):
         user = users[number % 5].pk
@@ -441,7 +442,7 @@ def test_only_json_comes_in_and_at_most_256_kib(operator: Client) -> None:
 
 def test_a_call_that_was_written_down_gets_its_client_and_its_agent(operator: Client) -> None:
     client = OurClient.objects.create(name="Ada")
-    set_numbers(client, ["+1234567890"])
+    set_numbers(client, ["+1234567890"], at=timezone.now())
     call = send(operator, "POST", "call-logs/", NEW).json()
     assert (call["client"], call["client_name"], call["handled_by"]) == (client.pk, "Ada", None)
     body = {"caller_number": "100", "recipient_number": "+1234567890", "direction": "outbound"}

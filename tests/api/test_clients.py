@@ -1,5 +1,7 @@
 """`/api/clients/`: numbers belong to one client, and whoever has a number has its calls."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -134,6 +136,23 @@ def test_deleting_a_client_leaves_its_calls(operator: Client) -> None:
     assert owners() == {"both": "Ada", "a": "Ada"}
     assert send(operator, "DELETE", f"clients/{ada['id']}/").status_code == 204
     assert owners() == {"both": "Bob", "a": None}
+
+
+def test_a_call_whose_client_changes_is_found_by_updated_after(operator: Client) -> None:
+    record([build_event(call_id="a", calling_number=ADA)])
+
+    def news_of(change: Callable[[], Any]) -> list[str]:
+        since = datetime.now(UTC).isoformat()
+        change()
+        found = operator.get("/api/call-logs/", {"updated_after": since}).json()["results"]
+        return [one["sip_call_id"] for one in found]
+
+    ada: dict[str, Any] = {}
+    assert news_of(lambda: None) == []
+    assert news_of(lambda: ada.update(add(operator, ADA))) == ["a"]
+    assert news_of(lambda: send(operator, "PATCH", f"clients/{ada['id']}/", {"phone_numbers": []})) == ["a"]
+    assert news_of(lambda: send(operator, "PATCH", f"clients/{ada['id']}/", {"phone_numbers": [ADA]})) == ["a"]
+    assert news_of(lambda: send(operator, "DELETE", f"clients/{ada['id']}/")) == ["a"]
 
 
 def test_call_history_is_paged_and_the_clients_own(operator: Client) -> None:

@@ -75,7 +75,7 @@ def test_a_bad_field_is_refused_by_name(operator: Client, change: dict[str, Any]
 )  # fmt: skip
 def test_line_breaks_are_refused_everywhere(operator: Client, field: str) -> None:
     made = add(operator)
-    for value in ("a\r\nVia: evil", "a\nb", "a\rb", "a\tb", "a\x7fb"):
+    for value in ("a\r\nVia: evil", "a\nb", "a\rb", "a\tb", "a\x7fb", "a\x85b", "a\u2028b", "a\u2029b"):
         for method, path in (("POST", "sip-configurations/"), ("PATCH", f"sip-configurations/{made['id']}/")):
             answer = send(operator, method, path, BODY | {"name": "New", field: value})
             assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
@@ -201,3 +201,11 @@ def test_of_several_first_ones_at_once_one_is_the_default() -> None:
     requests = [("POST", "sip-configurations/", BODY | {"name": str(number)}) for number in range(4)]
     assert set(at_once(*requests)) == {201}
     assert len(defaults()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("groups")
+def test_of_several_of_one_name_at_once_one_is_made_and_the_others_are_told() -> None:
+    for number in range(3):
+        statuses = at_once(*[("POST", "sip-configurations/", BODY | {"name": f"same {number}"})] * 4)
+        assert sorted(statuses) == [201, 400, 400, 400]

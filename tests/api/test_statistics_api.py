@@ -7,6 +7,7 @@ from unittest.mock import patch
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from calls.models import Client as OurClient
 from calls.operations.clients import set_numbers
@@ -161,7 +162,7 @@ def test_a_day_has_as_many_hours_as_the_zone_gives_it(analyst: Client, day: str,
 
 def test_the_series_is_split_by_direction_client_and_agent(analyst: Client) -> None:
     client = OurClient.objects.create(name="Ada")
-    set_numbers(client, ["+12025550101"])
+    set_numbers(client, ["+12025550101"], at=timezone.now())
     user = User.objects.create_user("agent", first_name="Grace", last_name="Hopper")
     record(read_table("0:00 initiated way=inbound\n0:05 ended", call_id="in", calling_number="+12025550101"))
     record(read_table(f"0:00 initiated way=outbound user={user.pk}\n0:05 ended", call_id="out"))

@@ -68,6 +68,12 @@ def test_every_signature_of_the_header_is_tried(source: tuple[WebhookSource, str
     assert post(text, headers).status_code == 200
 
 
+def test_a_byte_order_mark_is_part_of_what_was_signed(source: tuple[WebhookSource, str]) -> None:
+    text, headers = signed(source[1], "\ufeff" + json.dumps(sip_report()))
+    assert post(text.encode(), headers).status_code == 200
+    assert refused(post(text.removeprefix("\ufeff").encode(), headers | {"webhook-id": "msg_2"})) is False
+
+
 def test_a_body_that_was_changed_is_refused(source: tuple[WebhookSource, str]) -> None:
     text, headers = signed(source[1], sip_report())
     for changed in (text.replace("call_initiated", "call_answered"), text + " ", "", "{}"):

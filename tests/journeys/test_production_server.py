@@ -72,3 +72,14 @@ def test_a_chunked_body_is_read_whole() -> None:
             status = 413  # the server answered and closed while we were still sending
         assert status == 413
     assert CallEvent.objects.count() == 1
+
+
+def test_a_chunked_body_of_the_rest_api_is_read_whole_too() -> None:
+    key = key_of("Operators")
+    headers = {"Authorization": f"Token {key}", "Content-Type": "application/json"}
+    with production_server(workers=1) as address:
+        connection = connect(address)
+        parts = [b'{"name": "Ada', b' Lovelace", "phone_numbers": ', b'["+12025550101"]}']
+        connection.request("POST", "/api/clients/", iter(parts), headers, encode_chunked=True)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["name"]) == (201, "Ada Lovelace")

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from calls.domain.periods import Bucket, Span, buckets
 from calls.domain.vocabulary import Direction, Source
@@ -32,7 +33,9 @@ def calls(db: None) -> list[Call]:
     agents = [User.objects.create_user(name).pk for name in ("ada", "bob")]
     numbers = [f"+1202555{place:04}" for place in range(30)]
     for place in range(3):
-        set_numbers(Client.objects.create(name=f"client {place}"), numbers[place * 2 : place * 2 + 2])
+        set_numbers(
+            Client.objects.create(name=f"client {place}"), numbers[place * 2 : place * 2 + 2], at=timezone.now()
+        )
     events = []
     for place in range(2500):
         start = START - timedelta(hours=12) + timedelta(seconds=chance.randrange(4 * 86_400))
