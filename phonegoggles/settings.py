@@ -198,8 +198,16 @@ OWN_NUMBERS = env.words("OWN_NUMBERS")
 # without any, a key is derived from SECRET_KEY.
 ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS")
 
-# Where files of recordings are kept (see STORAGES), and how large one may be, in bytes.
+# Where files of recordings are kept: a folder, or a bucket of an S3-compatible store (see STORAGES); and how
+# large one may be, in bytes. Who we are at the store, its client finds where it always does (AWS_ACCESS_KEY_ID, ...).
 MEDIA_ROOT = env.text("MEDIA_ROOT") or str(BASE_DIR / "media")
+RECORDINGS_S3 = {
+    "bucket_name": env.text("RECORDINGS_S3_BUCKET"),
+    "endpoint_url": env.text("RECORDINGS_S3_ENDPOINT") or None,
+    "region_name": env.text("RECORDINGS_S3_REGION") or None,
+    "location": env.text("RECORDINGS_S3_PREFIX"),
+    "file_overwrite": False,
+}
 MAX_RECORDING_BYTES = env.number("MAX_RECORDING_BYTES", 512 * 1024 * 1024)
 
 # -- Language, time, files -----------------------------------------------------------------
@@ -211,7 +219,9 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": {"BACKEND": "calls.models.storage.RecordingsInS3", "OPTIONS": RECORDINGS_S3}
+    if RECORDINGS_S3["bucket_name"]
+    else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG

@@ -58,7 +58,7 @@ def size(recording: CallRecording) -> str:
 
 def player(recording: CallRecording) -> SafeString:
     """Return what plays our file of a recording, else a link to where it is kept outside."""
-    ours = reverse("recording-file", args=[recording.pk]) if recording.file else ""
+    ours = reverse("recording-file", args=[recording.pk]) if recording.has_file else ""
     outside = recording.file_url if _is_https(recording.file_url) else ""
     context = {"recording": recording, "source": ours, "link": outside}
     return render_to_string("admin/calls/player.html", context)

@@ -1,5 +1,6 @@
 """Recordings: `/api/recordings/`."""
 
+import secrets
 import tempfile
 from typing import Any
 from uuid import UUID
@@ -181,7 +182,7 @@ class RecordingFile(APIView):
     def get(self, request: Request, id: UUID) -> HttpResponseBase:
         """Stream the file, or the part that is asked for."""
         recording = the_recording(id)
-        if not recording.file:
+        if not recording.has_file:
             elsewhere = f" It is kept at {recording.file_url}." if recording.file_url else ""
             raise NotFound(f"We have no file of this recording.{elsewhere}")
         try:
@@ -190,7 +191,7 @@ class RecordingFile(APIView):
             raise NotFound("The file of this recording is gone.") from None
         return file_response(
             file,
-            size=recording.file.size,
+            size=file.size,
             content_type=MEDIA_TYPES.get(recording.format, "application/octet-stream"),
             range_header=request.headers.get("Range"),
         )
@@ -213,7 +214,8 @@ class RecordingFile(APIView):
             if not size:
                 raise Invalid({"non_field_errors": ["The file is empty."]})
             sound.seek(0)
-            name = f"{recording.pk}.{FORMATS[kind]}"
+            # The last part keeps two uploads at once apart, whatever the storage does about equal names.
+            name = f"{recording.pk}-{secrets.token_hex(4)}.{FORMATS[kind]}"
             try:
                 changed = attach_file(recording, File(sound), name=name, format=FORMATS[kind], at=timezone.now())
             except UnknownRecording:

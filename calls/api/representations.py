@@ -71,7 +71,7 @@ class RecordingRepresentation(serializers.ModelSerializer[CallRecording]):
 
     def get_has_file(self, recording: CallRecording) -> bool:
         """Return whether we have the file."""
-        return bool(recording.file)
+        return recording.has_file
 
 
 class CallRepresentation(serializers.ModelSerializer[Call]):

@@ -48,3 +48,8 @@ class CallRecording(models.Model):
 
     def __str__(self) -> str:
         return f"recording of {self.call_id}"
+
+    @property
+    def has_file(self) -> bool:
+        """Whether there is sound to play. A deleted recording names its file only until that is gone."""
+        return bool(self.file) and self.status != RecordingStatus.DELETED

@@ -1,15 +1,20 @@
 """Recordings: begun and stopped by us, reported by recorders, given their files, and deleted."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from django.core.files.base import File
+from django.core.files.storage import Storage
 from django.db import transaction
 from django.db.models import QuerySet
 
 from calls.domain.recordings import FINISHED, RecordingStatus, advance
 from calls.models import Call, CallRecording
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,20 +97,26 @@ def attach_file(
     recording: CallRecording, file: "File[bytes]", *, name: str, format: str, at: datetime
 ) -> CallRecording:
     """Keep a recording's file in our storage; it is then completed."""
-    with transaction.atomic():
-        locked = CallRecording.objects.select_for_update().get(pk=recording.pk)
-        if locked.status == RecordingStatus.DELETED:
-            raise UnknownRecording(str(recording.pk))
-        old = locked.file.name if locked.file else ""
-        locked.file.save(name, file, save=False)
-        locked.file_size = locked.file.size
-        locked.format = format or locked.format
-        locked.status = advance(RecordingStatus(locked.status), RecordingStatus.COMPLETED)
-        locked.updated_at = at
-        locked.save()
-        if old and old != locked.file.name:
-            storage = locked.file.storage
-            transaction.on_commit(lambda: storage.delete(old))
+    field, storage = recording.file.field, recording.file.storage
+    # Before the transaction: storing may take long, and nobody shall wait for a lock meanwhile.
+    stored = storage.save(field.generate_filename(recording, name), file, max_length=field.max_length)
+    try:
+        with transaction.atomic():
+            locked = CallRecording.objects.select_for_update().get(pk=recording.pk)
+            if locked.status == RecordingStatus.DELETED:
+                raise UnknownRecording(str(recording.pk))
+            old = str(locked.file.name) if locked.file else ""
+            locked.file = stored
+            locked.file_size = file.size
+            locked.format = format or locked.format
+            locked.status = advance(RecordingStatus(locked.status), RecordingStatus.COMPLETED)
+            locked.updated_at = at
+            locked.save()
+    except BaseException:
+        _remove(storage, stored)  # no row knows of it
+        raise
+    if old:
+        _remove(storage, old)
     return locked
 
 
@@ -135,12 +146,32 @@ def delete_recording(recording: CallRecording, *, why: str, at: datetime) -> boo
     return True
 
 
+def remove_file(recording: CallRecording) -> bool:
+    """Remove the file of a deleted recording; False if the storage could not, so that it must be tried again.
+
+    The row names the file until it is really gone.
+    """
+    name = str(recording.file.name)
+    if not _remove(recording.file.storage, name):
+        return False
+    CallRecording.objects.filter(pk=recording.pk, file=name).update(file="")
+    recording.file = ""
+    return True
+
+
+def _remove(storage: Storage, name: str) -> bool:
+    try:
+        storage.delete(name)
+    except OSError:
+        logger.exception("The file %s of a recording could not be removed.", name)
+        return False
+    return True
+
+
 def _forget(recording: CallRecording, *, why: str, at: datetime) -> None:
     """Remove what was said; the file goes only once the row that says so is committed."""
     if recording.file:
-        storage, name = recording.file.storage, str(recording.file.name)
-        transaction.on_commit(lambda: storage.delete(name))
-    recording.file = ""
+        transaction.on_commit(partial(remove_file, recording))
     recording.file_url = recording.file_path = recording.transcript = ""
     recording.transcript_confidence = None
     recording.deleted_at, recording.deleted_why = at, why

@@ -79,6 +79,14 @@ def answer_exception(exc: Exception, context: dict[str, Any]) -> Response:
             status=status.HTTP_503_SERVICE_UNAVAILABLE,
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
+    if isinstance(exc, OSError):
+        # The disk is full, or the store of recordings is away.
+        logger.error("The storage of files did not answer: %s", type(exc).__name__, exc_info=exc)
+        return Response(
+            body_of("The storage of files did not answer. Try again later.", "unavailable"),
+            status=status.HTTP_503_SERVICE_UNAVAILABLE,
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        )
     if not isinstance(exc, exceptions.APIException):
         logger.error("A view failed: %s", type(exc).__name__, exc_info=exc)
         return Response(body_of("Something went wrong here. It has been logged.", "error"), status=500)

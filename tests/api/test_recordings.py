@@ -203,10 +203,13 @@ def test_an_upload_has_a_limit_and_must_be_sound(
     assert len(files(media)) == 1
 
 
-def test_what_was_deleted_takes_no_file(telephony: Client, operator: Client, recording: CallRecording) -> None:
+def test_what_was_deleted_takes_no_file(
+    telephony: Client, operator: Client, recording: CallRecording, media: Path
+) -> None:
     operator.delete(f"/api/recordings/{recording.pk}/")
     answer = put(telephony, recording)
     assert (answer.status_code, answer.json()["code"]) == (409, "invalid_transition")
+    assert files(media) == []
     answer = send(operator, "PATCH", f"recordings/{recording.pk}/", {"transcript": "x"})
     assert (answer.status_code, answer.json()["code"]) == (409, "invalid_transition")
 

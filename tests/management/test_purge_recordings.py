@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
 
 from calls.models import Call, CallRecording
 from calls.operations.record import record
 from tests.build import build_event
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("groups")]
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +73,34 @@ def test_a_dry_run_only_counts() -> None:
 def test_an_age_that_is_none_is_refused(age: str) -> None:
     with pytest.raises(CommandError):
         purge("--older-than", age)
+
+
+class Stubborn(FileSystemStorage):
+    """A folder that removes nothing while `away`; the rest of it is real."""
+
+    away = True
+
+    def delete(self, name: str) -> None:
+        if Stubborn.away:
+            raise OSError("the disk is gone")
+        super().delete(name)
+
+
+def test_a_file_that_cannot_be_removed_is_named_until_it_is(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, analyst: Client
+) -> None:
+    backend = {"BACKEND": f"{__name__}.Stubborn", "OPTIONS": {"location": str(tmp_path)}}
+    settings.STORAGES = settings.STORAGES | {"default": backend}
+    old = recording(91, transcript="hello")
+    with pytest.raises(CommandError, match="1 files could not be removed"):
+        purge("--older-than", "90d")
+    old.refresh_from_db()
+    assert (old.status, old.transcript, bool(old.file)) == ("deleted", "", True)
+    assert analyst.get(f"/api/recordings/{old.pk}/file/").status_code == 404
+    assert analyst.get(f"/api/recordings/{old.pk}/").json()["has_file"] is False
+    assert "1 files of deleted recordings are still there" in purge("--older-than", "90d", "--dry-run")
+    monkeypatch.setattr(Stubborn, "away", False)
+    assert "1 files that could not be removed earlier are gone" in purge("--older-than", "90d")
+    old.refresh_from_db()
+    assert not old.file
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -5,11 +5,11 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from tqdm import tqdm
 
-from calls.operations.retention import kept_too_long, purge
+from calls.operations.retention import files_left, kept_too_long, purge, remove_files_left
 
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -38,11 +38,18 @@ class Command(BaseCommand):
         """Delete them, one by one, and say how many there were."""
         now = timezone.now()
         before = now - options["older_than"]
-        count = kept_too_long(before=before).count()
+        count, left = kept_too_long(before=before).count(), files_left().count()
         if options["dry_run"]:
             self.stdout.write(f"{count} recordings would be deleted.")
+            if left:
+                self.stdout.write(f"{left} files of deleted recordings are still there and would be removed.")
             return
+        removed = sum(tqdm(remove_files_left(), total=left, unit=" files", disable=None))
         days = options["older_than"] / timedelta(days=1)
         purging = purge(before=before, why=f"kept for more than {days:g} days", at=now)
         deleted = sum(tqdm(purging, total=count, unit=" recordings", disable=None))
         self.stdout.write(self.style.SUCCESS(f"{deleted} recordings deleted."))
+        if removed:
+            self.stdout.write(self.style.SUCCESS(f"{removed} files that could not be removed earlier are gone."))
+        if still := files_left().count():
+            raise CommandError(f"{still} files could not be removed; the log says why. Run this again.")
