@@ -75,21 +75,26 @@ class _Reader(io.RawIOBase):
         self._body: Any = None
 
     def readable(self) -> bool:
+        """Say that it can be read."""
         return True
 
     def seekable(self) -> bool:
+        """Say that it can be read from anywhere."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go somewhere; what follows is asked for only when it is read."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
         self._leave()
         self._place = max(0, base + offset)
         return self._place
 
     def tell(self) -> int:
+        """Return where it is."""
         return self._place
 
     def readinto(self, buffer: Any) -> int:
+        """Read what comes next; return how many bytes it was."""
         if self._place >= self._size:
             return 0
         with _explained():
@@ -101,6 +106,7 @@ class _Reader(io.RawIOBase):
         return len(part)
 
     def close(self) -> None:
+        """Give the connection back."""
         self._leave()
         super().close()
 
