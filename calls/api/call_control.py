@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from calls.api.buttons import IDEMPOTENCY_KEY, ButtonView, detail, plain, the_call
-from calls.api.fields import MAX_LENGTH, IdField, number_field
+from calls.api.fields import MAX_LENGTH, IdField, Text, number_field
 from calls.api.representations import CallDetailRepresentation, EventRepresentation, RecordingRepresentation
 from calls.domain.rules import Step
 from calls.domain.vocabulary import END_TYPES, CallStatus, CallType, EventType, read_cause
@@ -127,7 +127,7 @@ class StatusChange(serializers.Serializer[Any]):
 
     status = serializers.ChoiceField(choices=list(CallStatus), required=False)
     transfer_to = number_field(required=False, help_text="With the status `transferred`.")
-    notes = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
+    notes = Text(required=False, allow_blank=True, trim_whitespace=False)
     call_quality_score = serializers.DecimalField(
         max_digits=2, decimal_places=1, min_value=0, max_value=5, required=False
     )

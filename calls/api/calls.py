@@ -18,6 +18,7 @@ from calls.api.fields import (
     IdField,
     InstantField,
     InstantFilter,
+    Text,
     WholeNumberFilter,
     number_field,
 )
@@ -110,7 +111,7 @@ class CreateCall(serializers.Serializer[Any]):
     answered_at = InstantField(required=False)
     ended_at = InstantField(required=False)
     cause = CauseField(required=False, help_text="Why it ended: a word, or a Q.850 or SIP code.")
-    notes = serializers.CharField(required=False, allow_blank=True)
+    notes = Text(required=False, allow_blank=True)
 
 
 TIMES = {

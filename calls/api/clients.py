@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView, ListCreateAPIView, RetrieveUpdateDestroyAPIView, get_object_or_404
 
+from calls.api.fields import Text, TextsSerializer
 from calls.api.pages import KeysetPagination
 from calls.api.representations import CallRepresentation
 from calls.domain.numbers import is_e164, suggest_e164
@@ -20,7 +21,7 @@ from calls.web.schemas import errors
 from calls.web.views import ReadsChunks
 
 
-class E164Field(serializers.CharField):
+class E164Field(Text):
     """A number in E.164 form; for a badly written one the error suggests the right spelling."""
 
     def to_internal_value(self, data: Any) -> str:
@@ -33,7 +34,7 @@ class E164Field(serializers.CharField):
         return number
 
 
-class ClientRepresentation(serializers.ModelSerializer[Client]):
+class ClientRepresentation(TextsSerializer[Client]):
     """A client and its numbers."""
 
     phone_numbers = serializers.ListField(child=E164Field(), required=False, max_length=100)

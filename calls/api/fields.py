@@ -1,16 +1,19 @@
 """Fields and filters of the requests that callers of `/api/` send."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import django_filters
 from django import forms
+from django.db.models import Model
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from calls.domain.instants import NotAnInstant, read_instant, read_instant_or_date
 from calls.domain.vocabulary import read_cause
 
 MAX_LENGTH = 255
+M = TypeVar("M", bound=Model)
 # What a 32-bit column holds at most.
 MOST_INTEGER = 2**31 - 1
 
@@ -28,20 +31,43 @@ class InstantField(serializers.DateTimeField):
             raise serializers.ValidationError(str(error)) from None
 
 
+class Text(serializers.CharField):
+    """A text; a number is none, whatever it would look like as one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the text; raise ValidationError."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class TextsSerializer(serializers.ModelSerializer[M]):
+    """Reads the texts of a model strictly."""
+
+    serializer_field_mapping = {
+        column: Text if field is serializers.CharField else field
+        for column, field in serializers.ModelSerializer.serializer_field_mapping.items()
+    }
+
+
+@extend_schema_field({"oneOf": [{"type": "string", "minLength": 1, "maxLength": MAX_LENGTH}, {"type": "integer"}]})
 class IdField(serializers.CharField):
-    """An id from outside: not blank, and kept exactly as it is sent."""
+    """An id from outside: not blank, and kept exactly as it is sent; a whole number is taken as its digits."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=MAX_LENGTH, trim_whitespace=False, **options)
 
     def to_internal_value(self, data: Any) -> str:
         """Return the id; raise ValidationError."""
+        if isinstance(data, float):
+            self.fail("invalid")
         text = super().to_internal_value(data)
         if not text.strip():
             self.fail("blank")
         return text
 
 
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "integer"}]})
 class CauseField(serializers.CharField):
     """Why a call ended, as a word or a code; it becomes the way in which we keep causes."""
 
@@ -55,7 +81,7 @@ class CauseField(serializers.CharField):
 
 def number_field(**options: Any) -> serializers.CharField:
     """Return a field for a number, extension, SIP user or `anonymous`; it is kept as sent."""
-    return serializers.CharField(max_length=MAX_LENGTH, **options)
+    return Text(max_length=MAX_LENGTH, **options)
 
 
 # -- Filters ---------------------------------------------------------------------------------------

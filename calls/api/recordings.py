@@ -21,7 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from calls.api.fields import ExactFilter
+from calls.api.fields import ExactFilter, Text
 from calls.api.pages import KeysetPagination
 from calls.api.representations import RecordingRepresentation
 from calls.domain.recordings import RecordingStatus
@@ -97,7 +97,7 @@ class Recordings(ListAPIView[CallRecording]):
 class Transcript(serializers.Serializer[Any]):
     """What was said, and how sure the transcriber is."""
 
-    transcript = serializers.CharField(allow_blank=True, max_length=200_000)
+    transcript = Text(allow_blank=True, max_length=200_000)
     transcript_confidence = serializers.FloatField(min_value=0, max_value=1, required=False, allow_null=True)
 
 

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from calls.api.fields import Text, TextsSerializer
 from calls.api.pages import KeysetPagination
 from calls.domain.rules import NotPossible
 from calls.models import SIPConfiguration
@@ -19,12 +20,10 @@ from calls.web.schemas import errors
 from calls.web.views import ReadsChunks
 
 
-class SIPConfigurationRepresentation(serializers.ModelSerializer[SIPConfiguration]):
+class SIPConfigurationRepresentation(TextsSerializer[SIPConfiguration]):
     """A SIP configuration; the password goes in and never comes out."""
 
-    password = serializers.CharField(
-        write_only=True, required=False, allow_blank=True, max_length=256, trim_whitespace=False
-    )
+    password = Text(write_only=True, required=False, allow_blank=True, max_length=256, trim_whitespace=False)
     has_password = serializers.SerializerMethodField()
     transport = serializers.ChoiceField(choices=list(Transport), default=Transport.UDP)
 
