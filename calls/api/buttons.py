@@ -15,7 +15,7 @@ from calls.api.representations import CallDetailRepresentation
 from calls.domain.rules import NotPossible
 from calls.models import Call
 from calls.operations.control import Button
-from calls.operations.idempotency import KeyReused, Told, once
+from calls.operations.idempotency import KeyReused, StillInProgress, Told, once
 from calls.operations.record import UnknownCall
 from calls.queries.calls import find_call
 from calls.web.errors import Conflict, Invalid, body_of
@@ -72,6 +72,11 @@ class ButtonView(ReadsChunks, APIView):
         except KeyReused:
             raise Conflict(
                 "This Idempotency-Key was used for a request with another body.", "idempotency_key_reused"
+            ) from None
+        except StillInProgress:
+            raise Conflict(
+                "The first request with this Idempotency-Key has no answer yet. Try again shortly.",
+                "idempotency_key_in_progress",
             ) from None
 
 

@@ -1,17 +1,20 @@
 """The buttons of calls: what each becomes, what is refused and why, and doing a request once."""
 
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
 from calls.models import Call, CallEvent, CallRecording, IdempotentRequest, SIPConfiguration
+from calls.operations import idempotency
 from calls.operations.sip import set_default
 from calls.queries.calls import events_in_order
 from tests.build import CALLEE, CALLER, report, send, sign_in, sip_report, told
@@ -655,6 +658,51 @@ def test_of_several_that_press_at_once_with_one_key_only_one_acts() -> None:
     assert {answer.status_code for answer in answers} <= {200, 409}
     assert 200 in {answer.status_code for answer in answers}
     assert types(call).count("hold") == 1
+
+
+def wait_until_one_is_at_it(request: "Future[Any]") -> None:
+    """Wait until a request with an Idempotency-Key has begun and waits for us."""
+    for _ in range(400):
+        if connection.vendor == "sqlite":
+            begun = bool(idempotency._in_progress)
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
+                    " WHERE locktype = 'advisory' AND granted AND datname = current_database())"
+                )
+                [begun] = cursor.fetchone()
+        if begun:
+            return
+        with suppress(TimeoutError):
+            request.result(timeout=0.05)
+    raise AssertionError("the first request did not begin")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("groups")
+def test_while_the_first_request_with_a_key_has_no_answer_the_second_is_a_409() -> None:
+    operator = sign_in("Operators")
+    call = told(sign_in("Telephony systems"), sip_report("call_answered"))
+    press(operator, call, "toggle_hold")  # the first request of a day also notes that the token was used
+
+    def hold() -> Any:
+        try:
+            return press(operator, call, "toggle_hold", **{"Idempotency-Key": "k"})
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():  # somebody else has the call, so that the first request must wait
+            Call.objects.select_for_update().get(pk=call)
+            first = pool.submit(hold)
+            wait_until_one_is_at_it(first)
+            second = press(operator, call, "toggle_hold", **{"Idempotency-Key": "k"})
+        assert (second.status_code, second.json()["code"]) == (409, "idempotency_key_in_progress")
+        assert first.result().status_code == 200
+    again = press(operator, call, "toggle_hold", **{"Idempotency-Key": "k"})
+    assert (again.status_code, again.json()) == (200, first.result().json())
+    assert types(call).count("unhold") == 1
 
 
 @pytest.mark.django_db(transaction=True)
