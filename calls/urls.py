@@ -19,6 +19,7 @@ from calls.api.clients import ClientCallHistory, ClientDetail, Clients
 from calls.api.history import CallHistory
 from calls.api.recordings import RecordingDetail, RecordingFile, Recordings
 from calls.api.sip import SetDefault, SIPConfigurationDetail, SIPConfigurations
+from calls.api.sip_servers import TryConnection, WebRTCConfiguration
 from calls.api.statistics import Series, Statistics
 from calls.ingest.views import ProcessEvents, RecordingWebhook, SIPWebhook
 from calls.web.errors import nothing_here
@@ -56,6 +57,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/sip-configurations/?$", SIPConfigurations.as_view(), name="sip-configurations"),
     re_path(rf"^api/sip-configurations/{NUMBER}/?$", SIPConfigurationDetail.as_view(), name="sip-configuration"),
     re_path(rf"^api/sip-configurations/{NUMBER}/set_default/?$", SetDefault.as_view(), name="set-default"),
+    re_path(
+        rf"^api/sip-configurations/{NUMBER}/test_connection/?$", TryConnection.as_view(), name="sip-test-connection"
+    ),
+    re_path(
+        rf"^api/sip-configurations/{NUMBER}/webrtc_config/?$", WebRTCConfiguration.as_view(), name="sip-webrtc-config"
+    ),
     # Webhooks
     re_path(r"^api/webhooks/sip/?$", SIPWebhook.as_view(), name="sip-webhook"),
     re_path(r"^api/webhooks/recording/?$", RecordingWebhook.as_view(), name="recording-webhook"),

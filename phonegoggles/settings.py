@@ -11,6 +11,7 @@ import dj_database_url
 
 from calls.domain.recordings import RecordingStatus
 from calls.domain.vocabulary import CallStatus, Direction
+from calls.sip.egress import read_allowances
 from phonegoggles import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -153,6 +154,7 @@ REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
 # "60/minute" and the like; empty means off.
 THROTTLE_READS = env.rate("THROTTLE_READS")
 THROTTLE_FAILED_AUTH = env.rate("THROTTLE_FAILED_AUTH", "60/minute")
+THROTTLE_SIP_TESTS = env.rate("THROTTLE_SIP_TESTS", "10/minute")
 
 # -- The API -------------------------------------------------------------------------------
 
@@ -197,6 +199,25 @@ OWN_NUMBERS = env.words("OWN_NUMBERS")
 # Fernet keys, newest first, for secrets that must be read back (SIP passwords, webhook secrets);
 # without any, a key is derived from SECRET_KEY.
 ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS")
+
+# Testing a SIP configuration makes this service open a connection: where to, beside public addresses on SIP's ports,
+# how long it may take in seconds, and whose certificates are trusted beside those that the system trusts.
+try:
+    SIP_EGRESS_ALLOW = read_allowances(env.words("SIP_EGRESS_ALLOW"))
+except ValueError as wrong:
+    raise env.refuse("SIP_EGRESS_ALLOW", f"has {wrong}") from None
+SIP_TEST_SECONDS = env.number("SIP_TEST_SECONDS", 5)
+if not 1 <= SIP_TEST_SECONDS <= 32:
+    raise env.refuse("SIP_TEST_SECONDS", "must be from 1 to 32")
+SIP_CA_FILE = env.text("SIP_CA_FILE")
+if SIP_CA_FILE and not Path(SIP_CA_FILE).is_file():
+    raise env.refuse("SIP_CA_FILE", "names no file")
+
+# The secret that a TURN server shares with us, and how long what is made with it lasts, in seconds.
+TURN_SECRET = env.text("TURN_SECRET")
+TURN_TTL_SECONDS = env.number("TURN_TTL_SECONDS", 3600)
+if not 60 <= TURN_TTL_SECONDS <= 7 * 86_400:
+    raise env.refuse("TURN_TTL_SECONDS", "must be from 60 (a minute) to 604800 (a week)")
 
 # Where files of recordings are kept: a folder, or a bucket of an S3-compatible store (see STORAGES); and how
 # large one may be, in bytes. Who we are at the store, its client finds where it always does (AWS_ACCESS_KEY_ID, ...).

@@ -11,6 +11,9 @@ os.environ.update(
     DATABASE_POOL="0",
     THROTTLE_FAILED_AUTH="",
     THROTTLE_READS="",
+    THROTTLE_SIP_TESTS="",
+    SIP_EGRESS_ALLOW="",
+    TURN_SECRET="",
 )
 
 from phonegoggles.settings import *  # noqa: F403

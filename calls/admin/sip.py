@@ -6,6 +6,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminPasswordWidget
@@ -15,8 +17,11 @@ from calls.admin.asking import AsksFirst, asks_first
 from calls.admin.display import NOTHING, label, moment, short
 from calls.domain.rules import NotPossible
 from calls.models import SIPConfiguration
+from calls.models.secrets import UnreadableSecret
 from calls.models.sip import is_one_line
+from calls.operations.connection import as_dict, check_connection, summary
 from calls.operations.sip import delete_configuration, save_configuration, set_default
+from calls.web.throttles import ConnectionTestThrottle
 
 PASSWORD_LENGTH = 256
 
@@ -59,10 +64,10 @@ class SIPConfigurationAdmin(AsksFirst, ChecksAgain, ModelAdmin):
     search_help_text = "Name, server, user name or number"
     ordering = ("name",)
     actions = None
-    actions_detail = ("make_default",)
+    actions_detail = ("make_default", "test_connection")
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    readonly_fields = ("default", "has_password", "changed")
+    readonly_fields = ("default", "has_password", "changed", "last_test_result")
     fieldsets = (
         (
             "Account",
@@ -78,7 +83,7 @@ class SIPConfigurationAdmin(AsksFirst, ChecksAgain, ModelAdmin):
         ),
         ("Browsers", {"fields": ("wss_uri", ("stun_server", "turn_server"))}),
     )
-    known = ("State", {"fields": (("default", "has_password"), "changed")})
+    known = ("State", {"fields": (("default", "has_password"), "changed", "last_test_result")})
 
     def get_fieldsets(self, request: HttpRequest, obj: SIPConfiguration | None = None) -> Any:
         """Return the parts of the page; a password only goes in, so it is for those who may change it."""
@@ -113,6 +118,26 @@ class SIPConfigurationAdmin(AsksFirst, ChecksAgain, ModelAdmin):
         else:
             self.log_change(request, configuration, "Made the default.")
             messages.success(request, f"{configuration} is the default now.")
+
+    @asks_first(
+        button="Test connection",
+        question="The SIP server is asked whether it is there (OPTIONS), as it is stored now, and with the password if"
+        " it wants one. This takes a few seconds at most.",
+        rights=["calls.view_sipconfiguration", "calls.change_sipconfiguration"],
+        icon="network_check",
+    )
+    def test_connection(self, request: HttpRequest, configuration: SIPConfiguration) -> None:
+        """Ask the server, and say what came of it."""
+        if seconds := ConnectionTestThrottle().seconds_to_wait(request):
+            messages.error(request, f"Too many tests; try again in {seconds} s.")
+            return
+        try:
+            found = as_dict(check_connection(configuration, user=request.user, at=timezone.now()))
+        except UnreadableSecret as unreadable:
+            messages.error(request, str(unreadable))
+            return
+        say = messages.success if found["reachable"] and found["authenticated"] is not False else messages.warning
+        say(request, f"{configuration}: {summary(found)}.")
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -166,3 +191,19 @@ class SIPConfigurationAdmin(AsksFirst, ChecksAgain, ModelAdmin):
     def changed(self, configuration: SIPConfiguration) -> SafeString | str:
         """Show when it was last changed."""
         return moment(configuration.updated_at)
+
+    @admin.display(description="last test (UTC)")
+    def last_test_result(self, configuration: SIPConfiguration) -> SafeString | str:
+        """Show what the last test found, and whether it was one of the configuration as it is now."""
+        if configuration.last_tested_at is None or configuration.last_test is None:
+            return NOTHING
+        found = configuration.last_test
+        good = found["reachable"] and found["authenticated"] is not False
+        before = " (before the last change)" if configuration.last_tested_at < configuration.updated_at else ""
+        return format_html(
+            "{} {} {}{}",
+            moment(configuration.last_tested_at),
+            label("reachable" if found["reachable"] else "not reachable", colour="success" if good else "danger"),
+            summary(found),
+            before,
+        )

@@ -45,7 +45,12 @@ def read_challenge(value: str) -> Challenge | None:
         place = parameter.end()
     algorithm = found.get("algorithm", "MD5").upper()
     offered = {word.strip().lower() for word in found.get("qop", "").split(",")} - {""}
-    if algorithm not in ALGORITHMS or "realm" not in found or not found.get("nonce") or (offered and "auth" not in offered):
+    if (
+        algorithm not in ALGORITHMS
+        or "realm" not in found
+        or not found.get("nonce")
+        or (offered and "auth" not in offered)
+    ):
         return None
     return Challenge(
         realm=found["realm"],

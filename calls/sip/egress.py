@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from calls.domain.hosts import is_host_name, is_odd_address, literal_address
+
 Address = IPv4Address | IPv6Address
 
 # RFC 3261, section 19.1.2: 5060 for UDP and TCP, 5061 for TLS.
@@ -43,10 +45,6 @@ NEVER = [
     ip_network(network)
     for network in ("0.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/128", "ff00::/8")
 ]  # fmt: skip
-
-LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
-# What begins or ends like a number is an address or nothing: `2130706433`, `0x7f.1` and `127.1` are 127.0.0.1 to some.
-NUMERIC = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 
 
 class NotAllowed(Exception):
@@ -91,7 +89,7 @@ def _read_allowance(word: str) -> Allowance:
     network, first, last = (found[1] or found[2], found[3], found[4]) if found else (word, None, None)
     try:
         ports = range(int(first), int(last or first) + 1) if first else SIP_PORTS
-        if not (ports and 1 <= ports[0] and ports[-1] <= 65535):
+        if not (ports and ports[0] >= 1 and ports[-1] <= 65535):
             raise ValueError
         return Allowance(ip_network(network), ports)
     except ValueError:
@@ -145,37 +143,13 @@ def find_targets(host: str, port: int, *, allowed: Iterable[Allowance], within_s
     return targets[:MOST_TARGETS]
 
 
-def is_host(text: str) -> bool:
-    """Return whether a text is a host name or an IP address, in the one spelling that means the same to all."""
-    return _literal(text) is not None or _is_name(text)
-
-
-def _literal(host: str) -> Address | None:
-    """Return the address that a text is, or None."""
-    inner = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    try:
-        address = ip_address(inner)
-    except ValueError:
-        return None
-    if isinstance(address, IPv4Address):
-        return address if inner == host else None
-    return None if address.scope_id is not None else address
-
-
-def _is_name(host: str) -> bool:
-    labels = host.removesuffix(".").split(".")
-    return (
-        0 < len(host) <= 253 and all(LABEL.fullmatch(label) for label in labels) and not NUMERIC.fullmatch(labels[-1])
-    )
-
-
 def _addresses(host: str, port: int, within_seconds: float) -> list[Address]:
-    literal = _literal(host)
+    literal = literal_address(host)
     if literal is not None:
         return [plain(literal)]
-    if not _is_name(host):
-        if NUMERIC.fullmatch(host.removesuffix(".").rpartition(".")[2]) or ":" in host:
-            raise NotAllowed("An address must be written in its usual form.")
+    if is_odd_address(host):
+        raise NotAllowed("An address must be written in its usual form.")
+    if not is_host_name(host):
         raise Unresolvable("This is not a host name.")
     answers = _look_up(host, port, within_seconds)
     return list(dict.fromkeys(plain(ip_address(text)) for text in answers))

@@ -50,7 +50,7 @@ TRANSPORTS = {"udp": "UDP", "tcp": "TCP", "tls": "TLS"}
 
 
 class Failure(StrEnum):
-    """Why a server could not be asked, or gave no answer; coarse, since it tells of a network that is not the asker's."""
+    """Why a server could not be asked or gave no answer; coarse: the network may not be the asker's to know."""
 
     NOT_ALLOWED = "not_allowed"
     UNSUPPORTED = "unsupported"
@@ -79,13 +79,13 @@ class Account:
 class Finding:
     """What came of asking a server.
 
-    `reachable`: a SIP server answered (whatever it said); None if it was not asked. `authenticated`: it took the
+    `reachable`: a SIP server answered, whatever it said. `authenticated`: it took the
     credentials, or did not; None if it did not ask for them or nothing can be told. `latency_ms`: from the first
     request to its final answer.
     """
 
     transport: str
-    reachable: bool | None = False
+    reachable: bool = False
     status_code: int | None = None
     reason: str | None = None
     latency_ms: float | None = None
@@ -105,11 +105,11 @@ def ask(account: Account, *, allowed: Iterable[Allowance], within_seconds: float
     deadline = time.monotonic() + within_seconds
     finding = Finding(account.transport)
     if account.transport not in TRANSPORTS:
-        return replace(finding, reachable=None, error=Failure.UNSUPPORTED)
+        return replace(finding, error=Failure.UNSUPPORTED)
     try:
         targets = find_targets(account.host, account.port, allowed=allowed, within_seconds=within_seconds)
     except NotAllowed:
-        return replace(finding, reachable=None, error=Failure.NOT_ALLOWED)
+        return replace(finding, error=Failure.NOT_ALLOWED)
     except (Unresolvable, TimeoutError):
         return replace(finding, error=Failure.DNS)
     for left, target in zip(range(len(targets), 0, -1), targets, strict=True):
@@ -204,9 +204,7 @@ def _exchange(
             channel.finding, provisional = seen, True
 
 
-def _write(
-    account: Account, channel: "_Channel", uri: str, question: Question, more: list[tuple[str, str]]
-) -> bytes:
+def _write(account: Account, channel: "_Channel", uri: str, question: Question, more: list[tuple[str, str]]) -> bytes:
     ours, our_port = channel.socket.getsockname()[:2]
     host = host_in_uri(account.host)
     us = f"sip:{user_in_uri(account.username)}@{host}" if account.username else f"sip:{host}"
@@ -298,7 +296,7 @@ class _Channel:
         return piece
 
     def _until(self, until: float) -> float:
-        """Return how long to wait, in seconds. Raises TimeoutError when there is nothing to wait for; _Failed at the end."""
+        """Return how long to wait, in seconds. Raises TimeoutError if it is `until`, _Failed after the deadline."""
         now = time.monotonic()
         if now >= self.deadline:
             raise _Failed(Failure.INVALID_ANSWER if self.heard_nonsense else Failure.TIMEOUT)

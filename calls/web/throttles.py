@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest
 from rest_framework.exceptions import Throttled
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -47,3 +48,23 @@ class FailedAuthenticationThrottle(SimpleRateThrottle):
         """Count one failure; raise Throttled (429) when there were too many."""
         if not self.allow_request(request, None):  # type: ignore[arg-type]
             raise Throttled(self.wait())
+
+
+class ConnectionTestThrottle(SimpleRateThrottle):
+    """Bound how often one person makes us open connections (setting THROTTLE_SIP_TESTS), by API and admin together."""
+
+    scope = "sip-tests"
+
+    def get_rate(self) -> str | None:
+        """Return the rate from the settings; None is no bound."""
+        return settings.THROTTLE_SIP_TESTS or None
+
+    def get_cache_key(self, request: Any, view: Any) -> str:
+        """Count by user: more tokens are no more tests."""
+        return self.cache_format % {"scope": self.scope, "ident": request.user.pk}
+
+    def seconds_to_wait(self, request: HttpRequest) -> int:
+        """Count a test that is not asked for over the API; return 0, or how long to wait when there were too many."""
+        if self.allow_request(request, None):  # type: ignore[arg-type]
+            return 0
+        return max(1, round(self.wait() or 0))

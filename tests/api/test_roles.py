@@ -53,6 +53,8 @@ TABLE: dict[str, dict[str, tuple[int, ...]]] = {
     "sip-configurations": {"GET": READ, "POST": WRITE},
     "sip-configuration": {"GET": READ, "PUT": WRITE, "PATCH": PRESS, "DELETE": DELETE},
     "set-default": {"POST": PRESS},
+    "sip-test-connection": {"POST": PRESS},
+    "sip-webrtc-config": {"GET": READ},
     "sip-webhook": {"POST": REPORT},
     "recording-webhook": {"POST": (401, 400, 403, 400, 400)},
     "schema": {"GET": OPEN},
@@ -89,9 +91,7 @@ def paths() -> dict[str, str]:
     record([build_event("initiated", call_id="c"), build_event("answered", 1, call_id="c")])
     now = datetime.now(UTC)
     recording = CallRecording.objects.create(call=Call.objects.get(), created_at=now, updated_at=now)
-    configuration = SIPConfiguration.objects.create(
-        name="x", sip_server="sip.example.com", caller_number="+12025550100"
-    )
+    configuration = SIPConfiguration.objects.create(name="x", sip_server="192.0.2.1", caller_number="+12025550100")
     set_default(configuration)
     ids = {
         "recording": recording.pk,
@@ -154,7 +154,7 @@ def test_a_method_that_is_not_offered_is_401_or_403_or_405_and_never_more(
 
 
 # These have nothing to say in a body; it is not read.
-WITHOUT_BODY = {"set-default", "end-call", "toggle-hold", "start-recording", "stop-recording"}
+WITHOUT_BODY = {"set-default", "end-call", "toggle-hold", "start-recording", "stop-recording", "sip-test-connection"}
 
 
 def test_a_chunked_body_is_nowhere_taken_for_an_empty_one(paths: dict[str, str]) -> None:
