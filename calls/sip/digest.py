@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from calls.sip.messages import TOKEN, quoted
+from calls.sip.messages import TOKEN, escaped
 
 # Strongest first. MD5 is what most servers still ask for; the `-sess` variants are not used in SIP.
 ALGORITHMS = {"SHA-256": "sha256", "MD5": "md5"}
@@ -17,7 +17,10 @@ LONGEST = 4096
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a server asks to be answered."""
+    """What a server asks to be answered; texts are as they stand between the quotes, escapes and all.
+
+    That is also how they are hashed: `unq` of RFC 7616 takes off the quotes and nothing else, and Kamailio agrees.
+    """
 
     realm: str
     nonce: str
@@ -41,7 +44,7 @@ def read_challenge(value: str) -> Challenge | None:
         name = parameter[1].lower()
         if name in found:
             return None
-        found[name] = parameter[3] if parameter[2] is None else re.sub(r"\\(.)", r"\1", parameter[2], flags=re.DOTALL)
+        found[name] = parameter[3] if parameter[2] is None else parameter[2]
         place = parameter.end()
     algorithm = found.get("algorithm", "MD5").upper()
     offered = {word.strip().lower() for word in found.get("qop", "").split(",")} - {""}
@@ -66,7 +69,7 @@ def read_challenge(value: str) -> Challenge | None:
 def choose(values: Iterable[str], *, realm: str = "") -> Challenge | None:
     """Return the strongest challenge that we can answer; with a realm, only one of that realm."""
     found = [challenge for value in values if (challenge := read_challenge(value))]
-    fitting = [challenge for challenge in found if not realm or challenge.realm == realm]
+    fitting = [challenge for challenge in found if not realm or challenge.realm == escaped(realm)]
     return min(fitting, key=lambda challenge: list(ALGORITHMS).index(challenge.algorithm), default=None)
 
 
@@ -80,19 +83,20 @@ def answer(challenge: Challenge, *, username: str, password: str, method: str, u
 
     cnonce = cnonce or secrets.token_hex(16)
     count = "00000001"  # each nonce is used once
+    username = escaped(username)
     secret = digest(username, challenge.realm, password)
     between = (count, cnonce, "auth") if challenge.with_qop else ()
     response = digest(secret, challenge.nonce, *between, digest(method, uri))
     parts = [
-        f"username={quoted(username)}",
-        f"realm={quoted(challenge.realm)}",
-        f"nonce={quoted(challenge.nonce)}",
-        f"uri={quoted(uri)}",
+        f'username="{username}"',
+        f'realm="{challenge.realm}"',
+        f'nonce="{challenge.nonce}"',
+        f'uri="{uri}"',
         f'response="{response}"',
         f"algorithm={challenge.algorithm}",
     ]
     if challenge.opaque is not None:
-        parts.append(f"opaque={quoted(challenge.opaque)}")
+        parts.append(f'opaque="{challenge.opaque}"')
     if challenge.with_qop:
         parts += ["qop=auth", f"nc={count}", f'cnonce="{cnonce}"']
     return "Digest " + ", ".join(parts)

@@ -115,9 +115,9 @@ def host_in_uri(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def quoted(text: str) -> str:
-    """Return a text as a quoted string (RFC 3261, section 25.1)."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def escaped(text: str) -> str:
+    """Return a text as it stands between the quotes of a quoted string (RFC 3261, section 25.1)."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 # -- Reading ------------------------------------------------------------------------------------
