@@ -91,3 +91,16 @@ def free_ports(count: int) -> list[int]:
                 stream.bind(("127.0.0.1", port))
                 found.append(port)
     return found
+
+
+@contextlib.contextmanager
+def coturn(program: str, *, secret: str) -> Iterator[int]:
+    """Run coturn, which believes what is signed with this secret, until the end of the block; gives its port."""
+    (port,) = free_ports(1)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [program, "-n", "--use-auth-secret", f"--static-auth-secret={secret}", "--realm=turn.test"]
+        command += ["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", f"--listening-port={port}", "--no-cli"]
+        command += ["--no-tls", "--no-dtls", "--allow-loopback-peers", "--log-file=stdout"]
+        command += [f"--pidfile={folder}/pid", f"--userdb={folder}/users"]
+        with running(command, ready=lambda: listens(port)):
+            yield port

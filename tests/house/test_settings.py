@@ -46,6 +46,11 @@ def start(command: str = "check", **environment: str) -> subprocess.CompletedPro
         ({"ENCRYPTION_KEYS": "foo"}, "ENCRYPTION_KEYS: key 1"),
         ({"THROTTLE_READS": "foo"}, "THROTTLE_READS is 'foo'"),
         ({"THROTTLE_FAILED_AUTH": "10/fortnight"}, "THROTTLE_FAILED_AUTH is"),
+        ({"THROTTLE_SIP_TESTS": "often"}, "THROTTLE_SIP_TESTS is 'often'"),
+        ({"SIP_EGRESS_ALLOW": "10.0.0.0/8,localhost"}, "SIP_EGRESS_ALLOW has 'localhost'"),
+        ({"SIP_TEST_SECONDS": "0"}, "SIP_TEST_SECONDS must be"),
+        ({"SIP_CA_FILE": "/nowhere/ca.pem"}, "SIP_CA_FILE names no file"),
+        ({"TURN_TTL_SECONDS": "5"}, "TURN_TTL_SECONDS must be"),
         ({"LOG_LEVEL": "foo"}, "LOG_LEVEL is 'FOO'"),
     ],
 )
