@@ -95,6 +95,15 @@ class SIPConfigurationAdmin(AsksFirst, ChecksAgain, ModelAdmin):
         rows = [tuple(name for name in row if name != "password") for row in account["fields"]]
         return ((title, {"fields": rows}), browsers, self.known)
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the page, with the way to its history: who tested it, and who was given its password."""
+        response: HttpResponse = super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), "show_history": True}
+        )
+        return response
+
     # -- Saving, choosing and deleting ----------------------------------------------------------
 
     def save_model(self, request: HttpRequest, obj: SIPConfiguration, form: SIPForm, change: bool) -> None:

@@ -16,7 +16,7 @@ from calls.models.secrets import UnreadableSecret
 from calls.models.sip import Transport
 from calls.operations.connection import as_dict, check_connection
 from calls.operations.webrtc import webrtc_config
-from calls.sip.options import Failure
+from calls.sip.channels import Failure
 from calls.web.errors import Conflict
 from calls.web.schemas import errors
 from calls.web.throttles import ConnectionTestThrottle

@@ -60,7 +60,10 @@ def test_a_test_is_in_the_history_of_the_configuration() -> None:
     response = visit(user).post(page_of(configuration, part=TEST), follow=True)
     assert messages_of(response) == ["Main: the connection was refused."]
     assert "not reachable the connection was refused" in text_of(response.content.decode())
-    history = visit().get(page_of(configuration, part="history")).content.decode()
+    browser = visit()
+    address = page_of(configuration, part="history")
+    assert f'href="{address}"' in browser.get(page_of(configuration)).content.decode()
+    history = browser.get(address).content.decode()
     assert "udp: the connection was refused." in history
     assert user.username in history
 

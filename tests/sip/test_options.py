@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from calls.sip.options import MOST_BYTES, Account, Finding, ask
+from calls.sip.channels import MOST_BYTES
+from calls.sip.options import Account, Finding, ask
 from tests.sip.certificates import certify
 from tests.sip.conftest import LOOPBACK
 from tests.sip.scripted import Asked, Script, answer, stream_peer, udp_peer
