@@ -55,6 +55,8 @@ TABLE: dict[str, dict[str, tuple[int, ...]]] = {
     "set-default": {"POST": PRESS},
     "sip-webhook": {"POST": REPORT},
     "recording-webhook": {"POST": (401, 400, 403, 400, 400)},
+    "freeswitch-webhook": {"POST": REPORT},
+    "asterisk-webhook": {"POST": REPORT},
     "schema": {"GET": OPEN},
     "docs": {"GET": OPEN},
 }
