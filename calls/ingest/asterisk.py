@@ -55,7 +55,8 @@ CONFERENCE = "ConfBridge"
 # Used up, or without meaning here.
 DROPPED = ("eventname", "eventtime", "linkedid", "extra", "amaflags", "event", "privilege")
 
-_EPOCH_SECONDS = re.compile(r"(\d{1,10})(?:\.(\d{1,6})\d*)?")
+# Digits are written out: \d would admit those of other scripts.
+_EPOCH_SECONDS = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,6})[0-9]*)?")
 
 
 def read_event(fields: dict[str, Any], *, at: datetime) -> Event | None:

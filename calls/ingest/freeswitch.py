@@ -50,8 +50,9 @@ KEPT = (
     "read_codec", "write_codec", "rtp_audio_in_mos", "cc_queue", "billsec", "hold_accum_usec",
 )  # fmt: skip
 
-_HOLD = re.compile(r"\{(\d{1,17}),(\d{1,17})\}")
-_TRANSFER = re.compile(r"(\d{1,11}):[^:|]*:(bl_xfer|att_xfer):([^|]*)")
+# Digits are written out: \d would admit those of other scripts.
+_HOLD = re.compile(r"\{([0-9]{1,17}),([0-9]{1,17})\}")
+_TRANSFER = re.compile(r"([0-9]{1,11}):[^:|]*:(bl_xfer|att_xfer):([^|]*)")
 
 
 @dataclass(frozen=True, slots=True)

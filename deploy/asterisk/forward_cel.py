@@ -41,8 +41,8 @@ COLUMNS = (
 )  # fmt: skip
 # What the service makes something of; it would only count the others.
 EVENTS = frozenset(
-    {"CHAN_START", "ANSWER", "BRIDGE_ENTER", "HANGUP", "LINKEDID_END", "BLINDTRANSFER", "ATTENDEDTRANSFER", "PARK_START", "PARK_END",
-     "HOLD", "UNHOLD"}
+    {"CHAN_START", "ANSWER", "BRIDGE_ENTER", "HANGUP", "LINKEDID_END", "BLINDTRANSFER", "ATTENDEDTRANSFER",
+     "PARK_START", "PARK_END", "HOLD", "UNHOLD"}
 )  # fmt: skip
 MOST_EVENTS, MOST_BYTES, LONGEST_LINE = 200, 128 * 1024, 32 * 1024
 TIMEOUT_SECONDS = 30
@@ -146,7 +146,9 @@ class Service:
 
     def __init__(self, url: str, *, secret: str = "", token: str = "") -> None:
         self.url, self.token = url, token
-        self.key = base64.b64decode(secret.removeprefix("whsec_")) if secret else b""
+        self.key = base64.b64decode(secret.removeprefix("whsec_"), validate=True) if secret else b""
+        if not (self.key or token):
+            raise ValueError("an empty secret")
         tls = urllib.request.HTTPSHandler(context=ssl.create_default_context())
         self.opener = urllib.request.build_opener(NoRedirects, tls)
 

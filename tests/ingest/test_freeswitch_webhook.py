@@ -206,7 +206,8 @@ def test_what_is_wrong_is_named_and_nothing_is_stored(telephony: Client, change:
         lambda d: (d.pop("app_log"), d.pop("callStats"), d.pop("channel_data"), d.pop("switchname")),
         lambda d: d["callflow"][0]["caller_profile"].update(caller_id_name="x" * 5000, originator="x"),
         lambda d: d["callflow"][0]["caller_profile"].update(originator={"originator_caller_profiles": [1, {}]}),
-        lambda d: d["variables"].update(hold_events="{{99999999999999999,0},{x}}", transfer_history="99999999999:x:bl_xfer:1"),
+        lambda d: d["variables"].update(hold_events="{{99999999999999999,0},{x}}"),
+        lambda d: d["variables"].update(transfer_history="99999999999:x:bl_xfer:1|:99999999999:y:att_xfer:1"),
         lambda d: d["variables"].update(hangup_cause="%00%FF%", call_direction="sideways", bridge_uuid="%ED%A0%80"),
     ],
 )  # fmt: skip
