@@ -24,10 +24,11 @@ from tests.server import ROOT
 SCRIPT = ROOT / "deploy" / "asterisk" / "forward_cel.py"
 PAYLOADS = ROOT / "tests" / "payloads" / "asterisk"
 SECRET = new_secret()
-COLUMNS = (
-    "EventName EventTime CallerIDname CallerIDnum CallerIDani CallerIDrdnis CallerIDdnid Exten Context Channel "
-    "Application AppData AMAFlags AccountCode UniqueID LinkedID Peer UserField UserDefType Extra"
-).split()
+COLUMNS = [
+    "EventName", "EventTime", "CallerIDname", "CallerIDnum", "CallerIDani", "CallerIDrdnis", "CallerIDdnid", "Exten",
+    "Context", "Channel", "Application", "AppData", "AMAFlags", "AccountCode", "UniqueID", "LinkedID", "Peer",
+    "UserField", "UserDefType", "Extra",
+]  # fmt: skip
 DONE = {"created": 0, "duplicates": 0, "ignored": 0, "rejected": []}
 
 
@@ -70,7 +71,7 @@ class Peer:
                 self.end_headers()
                 self.wfile.write(answer)
 
-            do_GET = do_POST
+            do_GET = do_POST  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -101,7 +102,7 @@ def run(url: str, log: Path, *options: str, **environment: str) -> subprocess.Co
     known = {name: value for name, value in os.environ.items() if not name.startswith("PHONEGOGGLES_")}
     return subprocess.run(
         [sys.executable, str(SCRIPT), url, str(log), "--once", *options],
-        env=known | ({"PHONEGOGGLES_SECRET": SECRET} if not environment else environment),
+        env=known | (environment or {"PHONEGOGGLES_SECRET": SECRET}),
         capture_output=True,
         text=True,
         timeout=60,
