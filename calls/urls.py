@@ -21,6 +21,7 @@ from calls.api.recordings import RecordingDetail, RecordingFile, Recordings
 from calls.api.sip import SetDefault, SIPConfigurationDetail, SIPConfigurations
 from calls.api.sip_servers import TryConnection, WebRTCConfiguration
 from calls.api.statistics import Series, Statistics
+from calls.ingest.pbx_views import AsteriskWebhook, FreeSWITCHWebhook
 from calls.ingest.views import ProcessEvents, RecordingWebhook, SIPWebhook
 from calls.web.errors import nothing_here
 
@@ -66,6 +67,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Webhooks
     re_path(r"^api/webhooks/sip/?$", SIPWebhook.as_view(), name="sip-webhook"),
     re_path(r"^api/webhooks/recording/?$", RecordingWebhook.as_view(), name="recording-webhook"),
+    re_path(r"^api/webhooks/freeswitch/?$", FreeSWITCHWebhook.as_view(), name="freeswitch-webhook"),
+    re_path(r"^api/webhooks/asterisk/?$", AsteriskWebhook.as_view(), name="asterisk-webhook"),
     # Documentation
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

@@ -14,6 +14,7 @@ from calls.domain.events import Event
 from calls.domain.numbers import canonical, is_own
 from calls.domain.vocabulary import (
     END_TYPES,
+    LEG_BY_LEG,
     RANKS,
     Anomaly,
     CallStatus,
@@ -298,7 +299,7 @@ def _take_fact(state: CallState, event: Event) -> None:
         reported, ours, anomaly = repeat
         mark = ours if event.source is Source.API else reported
         told_before = bool(state.marks & (reported | ours))
-        if state.marks & mark:
+        if state.marks & mark and event.source not in LEG_BY_LEG:
             state.odd |= anomaly
         state.marks |= mark
 
@@ -349,9 +350,9 @@ def _follows_naturally(state: CallState, event: Event) -> bool:
     """Say whether an event is often reported after the end without anything being wrong.
 
     A recorder stops because the call is over; a server still tells of the transfer that one of
-    our buttons has completed.
+    our buttons has completed, or of the legs that are left.
     """
-    if event.type is EventType.RECORDING_STOPPED:
+    if event.type is EventType.RECORDING_STOPPED or event.source in LEG_BY_LEG:
         return True
     return event.type is EventType.TRANSFER_INITIATED and state.ended_by == EndedBy.TRANSFER_COMPLETED
 

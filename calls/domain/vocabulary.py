@@ -95,6 +95,11 @@ class Source(StrEnum):
     INFERRED = "inferred"  # an end that we assume, because no news came for too long
 
 
+# These report every leg of a call under one id. That several legs are answered and end, and that they go on after
+# the first one has ended, is how they speak, and not odd.
+LEG_BY_LEG = frozenset({Source.FREESWITCH, Source.ASTERISK})
+
+
 class EndedBy(StrEnum):
     """What ended a call."""
 

@@ -20,6 +20,8 @@ MAX_BATCH_EVENTS = 10_000
 
 # Understands one body's fields, received at an instant, in one outside vocabulary; raises Invalid.
 Reader: TypeAlias = Callable[..., Event]
+# The same where much that is sent says nothing of a call: that is None.
+SelectiveReader: TypeAlias = Callable[..., Event | None]
 
 CONFLICT = "This event_id was used before for an event that says something else; the first one stays."
 
@@ -55,16 +57,25 @@ def receive_one(body: bytes, *, read: Reader, at: datetime, dry_run: bool = Fals
     """Take one event, and return it with what became of it; raise an API exception when it is refused."""
     if len(body) > MAX_EVENT_BYTES:
         raise BodyTooLarge(f"An event may have at most {MAX_EVENT_BYTES:,} bytes.")
-    event = _understand(body, read=read, at=at)
+    event = read(read_fields(body), at=at)
     [outcome] = record([event], dry_run=dry_run)
     if outcome.result is Result.CONFLICT:
         raise Conflict(CONFLICT)
     return event, outcome
 
 
-def _understand(raw: bytes, *, read: Reader, at: datetime) -> Event:
-    """Return the event that one JSON object reports; raise InvalidJSON or Invalid."""
-    return read(read_fields(raw), at=at)
+def receive_together(events: list[Event]) -> list[Outcome]:
+    """Take the events that one document reports: all of them, or none if one is a conflict (409)."""
+    outcomes = record(events, together=True)
+    if any(outcome.result is Result.CONFLICT for outcome in outcomes):
+        raise Conflict(CONFLICT)
+    return outcomes
+
+
+def receive_selected(body: bytes, *, read: SelectiveReader, at: datetime) -> Answer:
+    """Take one or several events, of which those that say nothing of a call are only counted, and answer."""
+    raws = split_array(body) if body.lstrip()[:1] == b"[" else [body]
+    return _receive_batch(raws, read=read, at=at, dry_run=False, selective=True)
 
 
 def read_fields(raw: bytes) -> dict[str, Any]:
@@ -79,7 +90,9 @@ def read_fields(raw: bytes) -> dict[str, Any]:
     return fields
 
 
-def _receive_batch(raws: list[bytes], *, read: Reader, at: datetime, dry_run: bool) -> Answer:
+def _receive_batch(
+    raws: list[bytes], *, read: SelectiveReader, at: datetime, dry_run: bool, selective: bool = False
+) -> Answer:
     if len(raws) > MAX_BATCH_EVENTS:
         raise BodyTooLarge(f"A batch may have at most {MAX_BATCH_EVENTS:,} events.")
     for index, raw in enumerate(raws):
@@ -88,26 +101,33 @@ def _receive_batch(raws: list[bytes], *, read: Reader, at: datetime, dry_run: bo
     events: list[Event] = []
     places: list[int] = []
     rejected: list[dict[str, Any]] = []
+    ignored = 0
     for index, raw in enumerate(raws):
         try:
-            events.append(_understand(raw, read=read, at=at))
-            places.append(index)
+            event = read(read_fields(raw), at=at)
         except (Invalid, InvalidJSON) as error:
             rejected.append(_rejection(index, raw, error))
+            continue
+        if event is None:
+            ignored += 1
+        else:
+            events.append(event)
+            places.append(index)
     outcomes = record(events, dry_run=dry_run)
     for index, event, outcome in zip(places, events, outcomes, strict=True):
         if outcome.result is Result.CONFLICT:
             errors = {"event_id": [CONFLICT]}
             rejected.append({"index": index, "event_id": event.event_id, "code": "conflict", "errors": errors})
     rejected.sort(key=lambda rejection: rejection["index"])
-    return _answer_batch(len(raws), outcomes, rejected)
+    return _answer_batch(len(raws), outcomes, rejected, {"ignored": ignored} if selective else {})
 
 
-def _answer_batch(size: int, outcomes: list[Outcome], rejected: list[dict[str, Any]]) -> Answer:
+def _answer_batch(size: int, outcomes: list[Outcome], rejected: list[dict[str, Any]], more: dict[str, int]) -> Answer:
     results = [outcome.result for outcome in outcomes]
     body: dict[str, Any] = {
         "created": results.count(Result.CREATED),
         "duplicates": results.count(Result.DUPLICATE),
+        **more,
         "rejected": rejected,
     }
     if not size:

@@ -85,11 +85,12 @@ def body_of(request: Request) -> bytes:
 
 
 def _as_sent(request: Request) -> bytes:
-    """Return the body byte for byte, as it was signed. It is read once, whoever asks."""
+    """Return the body byte for byte, as it was signed. It is read once, whoever asks; the view says how much."""
     held: bytes | None = getattr(request._request, "webhook_body", None)
     if held is None:
         body = io.BytesIO()
-        copy_body(request._request, body, limit=MAX_EVENT_BYTES)
+        limit = getattr(request.parser_context.get("view"), "max_body_bytes", MAX_EVENT_BYTES)
+        copy_body(request._request, body, limit=limit)
         held = body.getvalue()
         request._request.webhook_body = held  # type: ignore[attr-defined]
     return held

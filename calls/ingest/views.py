@@ -2,6 +2,7 @@
 
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -60,7 +61,7 @@ class ProcessEvents(APIView):
 class Webhook(APIView):
     """A door where other systems report, with a token or a signature."""
 
-    authentication_classes = (TokenAuthentication, SignatureAuthentication)
+    authentication_classes: tuple[type[BaseAuthentication], ...] = (TokenAuthentication, SignatureAuthentication)
 
 
 class SIPWebhook(Webhook):

@@ -63,12 +63,13 @@ def own_numbers() -> tuple[str, ...]:
     return tuple(settings.OWN_NUMBERS)
 
 
-def record(events: Sequence[Event], *, dry_run: bool = False) -> list[Outcome]:
+def record(events: Sequence[Event], *, dry_run: bool = False, together: bool = False) -> list[Outcome]:
     """Write reported events down in one transaction and return what became of each, in order.
 
     When this returns, the events and the new states of their calls are committed (unless a
     transaction is already open, or `dry_run` judges without storing). An event whose id is known
-    is a duplicate if it says the same, else a conflict; neither changes anything.
+    is a duplicate if it says the same, else a conflict; neither changes anything. With `together` one
+    conflict means that nothing is stored.
     """
     if not events:
         return []
@@ -76,7 +77,7 @@ def record(events: Sequence[Event], *, dry_run: bool = False) -> list[Outcome]:
     def attempt() -> list[Outcome]:
         with transaction.atomic():
             outcomes = _record(events)
-            if dry_run:
+            if dry_run or (together and any(outcome.result is Result.CONFLICT for outcome in outcomes)):
                 transaction.set_rollback(True)
         return outcomes
 

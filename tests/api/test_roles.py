@@ -57,6 +57,8 @@ TABLE: dict[str, dict[str, tuple[int, ...]]] = {
     "sip-webrtc-config": {"GET": READ},
     "sip-webhook": {"POST": REPORT},
     "recording-webhook": {"POST": (401, 400, 403, 400, 400)},
+    "freeswitch-webhook": {"POST": REPORT},
+    "asterisk-webhook": {"POST": REPORT},
     "schema": {"GET": OPEN},
     "docs": {"GET": OPEN},
 }

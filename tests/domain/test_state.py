@@ -209,6 +209,33 @@ SEQUENCES = {
         0:30 ended
         = status=ended transferred_to=None
     """,
+    "legs that one server reports under one id ring, answer and end without being odd": """
+        0:00 initiated by=asterisk
+        0:01 ringing by=asterisk
+        0:05 answered by=asterisk
+        0:06 answered by=asterisk
+        0:20 transfer_completed by=asterisk to=1002
+        0:21 ringing by=asterisk
+        0:25 answered by=asterisk
+        0:26 hold by=freeswitch
+        0:40 ended by=asterisk
+        0:41 ended by=asterisk
+        = status=transferred transferred_to=1002 duration=20 answered_at=0:05 anomalies=
+    """,
+    "the legs of one server beside the words of another are as odd as ever": """
+        0:00 initiated by=asterisk
+        0:05 answered by=asterisk
+        0:06 answered by=sip
+        0:40 ended by=asterisk
+        0:41 dtmf by=sip
+        = status=ended duration=40 anomalies=two_answers,event_after_end
+    """,
+    "a server that reports legs may contradict itself all the same": """
+        0:10 initiated by=asterisk
+        0:05 ended by=asterisk
+        0:06 answered by=asterisk from=+12025550199
+        = status=ended anomalies=answer_after_end,end_before_start,other_numbers
+    """,
     "a late ringing reopens nothing": """
         0:00 initiated
         0:05 answered
