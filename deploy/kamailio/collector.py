@@ -41,18 +41,22 @@ class Collector:
         """Move all waiting reports from the queue to the outbox."""
         if KSR.mqueue.mq_size(QUEUE) <= 0:
             return 1
-        if not self.has_room():
-            self.complain("The disk is nearly full, so reports stay in memory")
-            return 1
-        while KSR.mqueue.mq_fetch(QUEUE) > 0:
-            report = KSR.pv.get(f"$mqv({QUEUE})")
-            try:
-                self.put(report)
-            except (OSError, ValueError) as error:
-                self.complain(f"A report could not be put into the outbox ({error}): {report}")
-                if isinstance(error, OSError):
+        try:
+            if not self.has_room():
+                self.complain("the disk is nearly full, so reports stay in memory")
+                return 1
+            # One report may be unfit, which harms no other; trouble with the disk leaves all where they are.
+            while KSR.mqueue.mq_fetch(QUEUE) > 0:
+                report = KSR.pv.get(f"$mqv({QUEUE})")
+                try:
+                    self.put(report)
+                except OSError:
                     KSR.mqueue.mq_add(QUEUE, KSR.pv.get(f"$mqk({QUEUE})"), report)
-                    return 1
+                    raise
+                except (ValueError, KeyError) as error:
+                    self.complain(f"a report is unfit ({error!r}): {report}")
+        except OSError as error:
+            self.complain(f"the outbox cannot be written to ({error}), so reports stay in memory")
         return 1
 
     def put(self, report):

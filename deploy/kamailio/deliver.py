@@ -15,12 +15,13 @@ Environment:
     PHONEGOGGLES_URL          such as https://calls.example.org/api/webhooks/sip/
     PHONEGOGGLES_SECRET_FILE  a file with the secret (whsec_...) of a webhook source; or PHONEGOGGLES_SECRET itself
     PHONEGOGGLES_OUTBOX       the directory (default: /var/spool/phonegoggles)
-    PHONEGOGGLES_CONNECTIONS  how many reports are under way at once (default: 4)
+    PHONEGOGGLES_CONNECTIONS  how many reports are under way at once (default: 8)
     PHONEGOGGLES_TIMEOUT      how long to wait for an answer, in seconds (default: 10)
 """
 
 import base64
 import binascii
+import contextlib
 import fcntl
 import hashlib
 import hmac
@@ -33,6 +34,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -208,24 +210,31 @@ class Delivery:
         self.outbox, self.sender, self.connections = outbox, sender, connections
         self.stopping = threading.Event()
         self.lock = threading.Lock()
+        self.room = threading.Semaphore(connections)
+        self.under_way: set[str] = set()
         self.failures = 0  # in a row, of the service as a whole
         self.resume_at = 0.0
 
     def run(self) -> None:
         """Work until told to stop; what is under way is finished."""
+        ready: deque[Path] = deque()
         with ThreadPoolExecutor(self.connections) as pool:
             while not self.stopping.is_set():
                 wait = self.resume_at - time.monotonic()
                 if wait > 0:
+                    ready.clear()
                     self.stopping.wait(wait)
-                    continue
-                reports = self.outbox.due()
-                if self.failures:
-                    reports = reports[:1]  # one finds out whether the service is back
-                if not reports:
-                    self.stopping.wait(LOOK_EVERY)
-                    continue
-                list(pool.map(self.deliver, reports))
+                elif self.failures and self.under_way:
+                    self.stopping.wait(LOOK_EVERY)  # one report finds out whether the service is back
+                elif ready:
+                    self.room.acquire()
+                    report = ready.popleft()
+                    self.under_way.add(report.name)
+                    pool.submit(self.deliver, report)
+                else:
+                    ready.extend(report for report in self.outbox.due() if report.name not in self.under_way)
+                    if not ready:
+                        self.stopping.wait(LOOK_EVERY)
 
     def deliver(self, report: Path) -> None:
         """Send one report and act on the answer; nothing about one report may end the loop."""
@@ -235,7 +244,11 @@ class Delivery:
                 self.try_once(report)
         except Exception:
             logger.exception("%s: unexpected trouble; tried again later", report.name)
-            self.outbox.postpone(report, LONGEST_PAUSE)
+            with contextlib.suppress(OSError):
+                self.outbox.postpone(report, LONGEST_PAUSE)
+        finally:
+            self.under_way.discard(report.name)
+            self.room.release()
 
     def try_once(self, report: Path) -> None:
         """Send one report and act on the answer."""
@@ -293,7 +306,7 @@ def from_environment() -> Delivery:
         secret = Path(file).read_text(encoding="utf-8")
     if not secret.strip():
         raise ValueError("neither PHONEGOGGLES_SECRET_FILE nor PHONEGOGGLES_SECRET gives a secret")
-    connections = int(os.environ.get("PHONEGOGGLES_CONNECTIONS") or 4)
+    connections = int(os.environ.get("PHONEGOGGLES_CONNECTIONS") or 8)
     timeout = float(os.environ.get("PHONEGOGGLES_TIMEOUT") or 10)
     if connections < 1 or timeout <= 0:
         raise ValueError("PHONEGOGGLES_CONNECTIONS and PHONEGOGGLES_TIMEOUT must be above zero")

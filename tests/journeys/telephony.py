@@ -58,12 +58,11 @@ class Timers:
 
 @dataclass
 class Exchange:
-    """A running Kamailio and deliver.py."""
+    """A running Kamailio, and the directory that it and the programs around it work in."""
 
     directory: Path
     address: str
     kamailio: "subprocess.Popen[bytes]"
-    deliver: "subprocess.Popen[bytes]"
 
     @property
     def outbox(self) -> Path:
@@ -80,41 +79,57 @@ class Exchange:
 
     def said(self) -> str:
         """Return what Kamailio and deliver.py have to say, for whoever looks for a fault."""
-        return "".join((self.directory / f"{name}.log").read_text(errors="replace") for name in ("kamailio", "deliver"))
+        return "".join(log.read_text(errors="replace") for log in sorted(self.directory.glob("*r.log")))
+
+
+@contextlib.contextmanager
+def workplace(kinds: Sequence[Kind], timers: Timers) -> Iterator[Path]:
+    """Give a directory with all of Kamailio's files and an empty outbox."""
+    with tempfile.TemporaryDirectory(prefix="exchange-") as name:
+        directory = Path(name)
+        for file in ("kamailio.cfg", "phonegoggles.cfg", "collector.py"):
+            shutil.copy(DEPLOY / file, directory)
+        (directory / "site.cfg").write_text(site(directory, own_address(), kinds, timers))
+        (directory / "outbox").mkdir()
+        yield directory
+
+
+def kamailio_command(directory: Path) -> list[str]:
+    """Return how Kamailio is started in a directory; raise RuntimeError if it is not installed."""
+    programs = find_programs()
+    if programs is None:
+        raise RuntimeError("Kamailio (with its modules) and SIPp were not found")
+    places = ["-f", str(directory / "kamailio.cfg"), "-w", str(directory), "-Y", str(directory)]
+    return [programs[0], "-DD", "-E", "-m", "64", "-M", "8", *places]
+
+
+@contextlib.contextmanager
+def running_kamailio(directory: Path) -> Iterator[Exchange]:
+    """Start Kamailio in its directory, without a deliver.py, until the end of the block."""
+    environ = {**os.environ, "PHONEGOGGLES_OUTBOX": str(directory / "outbox")}
+    with program("kamailio-server", kamailio_command(directory), directory, environ) as child:
+        made = Exchange(directory, own_address(), child)
+        try:
+            wait_for("Kamailio answers OPTIONS", lambda: answers_options(made.address))
+        except TimeoutError as error:
+            raise RuntimeError(f"{error}\n{made.said()}") from error
+        yield made
 
 
 @contextlib.contextmanager
 def exchange(url: str, secret: str, kinds: Sequence[Kind], timers: Timers) -> Iterator[Exchange]:
     """Start Kamailio and deliver.py, reporting to this address of the webhook, until the end of the block."""
-    programs = find_programs()
-    if programs is None:
-        raise RuntimeError("Kamailio (with its modules) and SIPp were not found")
-    with tempfile.TemporaryDirectory(prefix="exchange-") as name, contextlib.ExitStack() as stack:
-        directory, address = Path(name), own_address()
-        for file in ("kamailio.cfg", "phonegoggles.cfg", "collector.py"):
-            shutil.copy(DEPLOY / file, directory)
-        (directory / "site.cfg").write_text(site(directory, address, kinds, timers))
+    with workplace(kinds, timers) as directory, running_kamailio(directory) as made:
         (directory / "secret").write_text(secret)
-        (directory / "outbox").mkdir()
         environ = {
             **os.environ,
-            "PHONEGOGGLES_OUTBOX": str(directory / "outbox"),
+            "PHONEGOGGLES_OUTBOX": str(made.outbox),
             "PHONEGOGGLES_SECRET_FILE": str(directory / "secret"),
             "PHONEGOGGLES_URL": url,
         }
-        configuration = ["-f", str(directory / "kamailio.cfg"), "-w", name, "-Y", name]
-        command = [programs[0], "-DD", "-E", "-m", "64", "-M", "8", *configuration]
-        kamailio = stack.enter_context(program("kamailio", command, directory, environ))
-        deliver = stack.enter_context(
-            program("deliver", [sys.executable, str(DEPLOY / "deliver.py")], directory, environ)
-        )
-        made = Exchange(directory, address, kamailio, deliver)
-        try:
-            wait_for("Kamailio answers OPTIONS", lambda: answers_options(address))
-            wait_for("deliver.py has begun", (made.outbox / "refused").exists)
-        except TimeoutError as error:
-            raise RuntimeError(f"{error}\n{made.said()}") from error
-        yield made
+        with program("deliver", [sys.executable, str(DEPLOY / "deliver.py")], directory, environ):
+            wait_for(f"deliver.py has begun\n{made.said()}", (made.outbox / "refused").exists)
+            yield made
 
 
 @contextlib.contextmanager
@@ -229,12 +244,9 @@ class Telephones:
         self.load, self.directory, self.address = load, directory, address
         self.name = f"kind{load.kind.number}"
 
-    def run(self) -> contextlib.AbstractContextManager["subprocess.Popen[bytes]"]:
-        """Start both; the context's value is the caller, which ends after its last call."""
-        return self._run()
-
     @contextlib.contextmanager
-    def _run(self) -> Iterator["subprocess.Popen[bytes]"]:
+    def run(self) -> Iterator["subprocess.Popen[bytes]"]:
+        """Start both; gives the caller, which ends after its last call."""
         kind, load = self.load.kind, self.load
         numbers = self.directory / f"{self.name}.csv"
         numbers.write_text(f"SEQUENTIAL\n{kind.calling_number};{kind.called_number}\n")
