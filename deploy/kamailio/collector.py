@@ -9,7 +9,7 @@ Environment: PHONEGOGGLES_OUTBOX, the directory; Kamailio's user must be able to
 import json
 import os
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import KSR
 
@@ -19,7 +19,7 @@ DEFAULT_OUTBOX = "/var/spool/phonegoggles"
 MIN_FREE = 0.05
 # How often the same trouble is logged, in seconds.
 COMPLAIN_EVERY = 60
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Collector:

@@ -15,11 +15,6 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-import django
-
-os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-django.setup()
-
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
@@ -34,6 +29,7 @@ from tests.server import free_port, production_server
 
 # The service goes down when this part of all events is there, and stays down for at least so many seconds.
 DOWN_AFTER, DOWN_SECONDS = 0.25, 3.0
+ENVIRONMENT = {"SECRET_KEY": settings.SECRET_KEY, "PYTHONWARNINGS": "ignore"}
 TIMERS = Timers(reply=2000, answer=4000, retry=2)
 # But for the failures that Kamailio holds back on purpose, because the caller may call again with a password.
 COMMITTED = """
@@ -61,7 +57,7 @@ class Restartable:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        self.stack.enter_context(production_server(port=self.port, kill=True, SECRET_KEY=settings.SECRET_KEY))
+        self.stack.enter_context(production_server(port=self.port, kill=True, **ENVIRONMENT))
         if self.down_at is not None:
             self.down_seconds = time.monotonic() - self.down_at
 
@@ -126,8 +122,8 @@ def round_of_calls(
     )
     if disturbance:
         print(
-            f"The service was away for {service.down_seconds:.1f} s; at most {disturbance.most_waiting} reports waited; "
-            f"{delivered:.1f} s after the last call all were delivered."
+            f"The service was away for {service.down_seconds:.1f} s; at most {disturbance.most_waiting} reports "
+            f"waited; {delivered:.1f} s after the last call all were delivered."
         )
     stored = CallEvent.objects.count() - before
     if stored != expected_events(rows):
@@ -140,34 +136,19 @@ def round_of_calls(
 def table(rows: Sequence[Row]) -> str:
     """Return a table (Markdown) of the calls by kind."""
     head = ["kind of call", "SIPp made", "as planned", "in history", "in call logs", "events", "lost", "duplicated"]
-    body = [
-        [
-            row.load.kind.name,
-            *map(
-                str,
-                (
-                    row.truth.made,
-                    row.truth.succeeded,
-                    row.in_history,
-                    row.in_logs,
-                    row.events,
-                    row.lost,
-                    row.duplicated,
-                ),
-            ),
-        ]
-        for row in rows
-    ]
-    sums = ["all", *(str(sum(int(line[column]) for line in body)) for column in range(1, len(head)))]
-    lines = [head, *body, sums]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    body = []
+    for row in rows:
+        played, found = [row.truth.made, row.truth.succeeded], [row.in_history, row.in_logs]
+        body.append([row.load.kind.name, *map(str, [*played, *found, row.events, row.lost, row.duplicated])])
+    body.append(["all", *(str(sum(int(line[column]) for line in body)) for column in range(1, len(head)))])
+    widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
 
     def row_of(line: list[str]) -> str:
-        cells = [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
-        return f"| {' | '.join(cells)} |"
+        numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        return f"| {' | '.join([line[0].ljust(widths[0]), *numbers])} |"
 
     rule = f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (width + 1) + ':' for width in widths[1:])}|"
-    return "\n".join([row_of(head), rule, *map(row_of, [*body, sums])])
+    return "\n".join([row_of(head), rule, *map(row_of, body)])
 
 
 def read_delays(begin: datetime) -> list[float]:
@@ -193,11 +174,14 @@ def machine() -> str:
     with connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         postgresql = cursor.fetchone()[0]
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, PostgreSQL {postgresql.split()[0]}, "
-        f"{first_line(kamailio, '-v').removeprefix('version: ').split(' (')[0]}, {first_line(sipp, '-v').split('-')[0].rstrip('.')}"
-    )
+    versions = [
+        f"Python {platform.python_version()}",
+        f"PostgreSQL {postgresql.split()[0]}",
+        first_line(kamailio, "-v").removeprefix("version: ").split(" (")[0],
+        first_line(sipp, "-v").split("-")[0].rstrip("."),
+    ]
+    kind = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    return f"{datetime.now(UTC):%Y-%m-%d}, {kind}, load {os.getloadavg()[0]:.1f}, {', '.join(versions)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -227,7 +211,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not good:
             print(kamailio.said()[-5000:], file=sys.stderr)
     return 0 if good else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

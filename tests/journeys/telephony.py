@@ -71,11 +71,11 @@ class Exchange:
 
     def waiting(self) -> int:
         """Return how many reports wait to be delivered."""
-        return sum(name.endswith(".json") for name in os.listdir(self.outbox))
+        return sum(1 for _ in self.outbox.glob("[!.]*.json"))
 
     def refused(self) -> list[str]:
         """Return the reports that the service did not take."""
-        return [path.read_text() for path in sorted((self.outbox / "refused").glob("*.json"))]
+        return [path.read_text() for path in sorted((self.outbox / "refused").glob("[!.]*.json"))]
 
     def said(self) -> str:
         """Return what Kamailio and deliver.py have to say, for whoever looks for a fault."""

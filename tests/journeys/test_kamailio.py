@@ -32,7 +32,7 @@ COMPLETED = KINDS[0]
 
 
 def reports_in(outbox: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(outbox.glob("*.json"))]
+    return [json.loads(path.read_text()) for path in sorted(outbox.glob("[!.]*.json"))]
 
 
 def test_reports_wait_in_memory_while_the_outbox_is_away_and_none_is_lost_when_it_is_back() -> None:
