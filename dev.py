@@ -54,6 +54,7 @@ user = get_user_model().objects.filter(username="admin").first()
 print("absent" if user is None else "same" if user.check_password(os.environ["ADMIN_PASSWORD"]) else "different")
 """
 SERVER_START_SECONDS = 60
+TELEPHONY_REMEDY = "Debian: apt-get install kamailio kamailio-extra-modules kamailio-python3-modules sip-tester."
 
 
 class Failed(Exception):
@@ -348,6 +349,13 @@ def find_chromium() -> str | None:
     return next((path for path in map(shutil.which, filter(None, names)) if path), None)
 
 
+def has_telephony() -> bool:
+    """Say whether the telephone journeys can be made here."""
+    from tests.journeys.telephony import find_programs
+
+    return find_programs() is not None
+
+
 def start_postgresql(report: Report, stack: contextlib.ExitStack) -> str | None:
     """Start a throw-away cluster and return its address, or note why there is none."""
     from tests.cluster import ClusterError, cluster, find_programs
@@ -378,14 +386,19 @@ def test(options: argparse.Namespace) -> int:
         # Each worker has a database of its own. "load" keeps pytest-django's order, which "loadfile" does not: tests
         # with real transactions come last, because they empty the tables that migrations have filled.
         words: list[str] = options.more or ["-n", "auto", "--dist", "load"]
-        environ = dict(os.environ)
+        environ, left_out = dict(os.environ), []
         chromium = find_chromium()
         if chromium:
             environ["CHROMIUM"] = chromium
         else:
             remedy = "Debian: apt-get install chromium. Elsewhere: put the path of Chrome or Chromium into CHROMIUM."
             report.leave_out("the browser tests", "Chromium", remedy)
-            words = ["-m", "not browser", *words]
+            left_out.append("browser")
+        if not has_telephony():
+            report.leave_out("the telephone journeys", "Kamailio with its modules, or SIPp", TELEPHONY_REMEDY)
+            left_out.append("telephony")
+        if left_out:
+            words = ["-m", " and ".join(f"not {name}" for name in left_out), *words]
         # Never the caller's database, and no test database in the checkout, where another run might use it.
         unused = f"sqlite:///{(scratch / 'unused.sqlite3').as_posix()}"
         runs = {"pytest on SQLite": {"DATABASE_URL": unused, "TEST_SQLITE": str(scratch / "test.sqlite3")}}
@@ -400,6 +413,14 @@ def test(options: argparse.Namespace) -> int:
         print(f"\n== {last}", flush=True)
         code = call(command, environ | runs[last])
     return code or int(report.failed)
+
+
+def journey(options: argparse.Namespace) -> int:
+    """Play telephone calls through Kamailio into the service, and print what became of them."""
+    python = install("requirements-dev.txt")
+    # The time of each commit is what the delay is measured by; nothing here makes the database faster than it is.
+    cluster = ["-m", "tests.cluster", "--set", "track_commit_timestamp=on", "--"]
+    return call([python, *cluster, python, "-m", "tests.journeys", *options.more])
 
 
 # -- compile, schema -------------------------------------------------------------------------
@@ -439,7 +460,8 @@ def command_line() -> argparse.ArgumentParser:
     """Return the parser; each sub-command names the function that does it."""
     parser = argparse.ArgumentParser(prog="dev.py", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    table = {"run": run, "test": test, "check": check, "compile": compile_requirements, "schema": schema}
+    table = {"run": run, "test": test, "check": check, "journey": journey, "schema": schema}
+    table["compile"] = compile_requirements
     made = {}
     for name, function in table.items():
         said = function.__doc__ or ""
@@ -448,6 +470,7 @@ def command_line() -> argparse.ArgumentParser:
     made["run"].add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     made["run"].add_argument("--port", type=port_number, default=8000, help="port to listen on (default: %(default)s)")
     made["test"].usage = "dev.py test [-h] [arguments for pytest ...]"
+    made["journey"].usage = "dev.py journey [-h] [--calls N] [--rate N] [--pause MS]"
     return parser
 
 
@@ -458,7 +481,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     parser = command_line()
     options, more = parser.parse_known_args(argv)
-    if more and options.function is not test:
+    if more and options.function not in (test, journey):
         parser.error(f"unknown arguments: {' '.join(more)}")
     options.more = more
     stop_on_signals()

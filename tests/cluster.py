@@ -86,10 +86,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def cluster(*, fast: bool = False) -> Iterator[str]:
+def cluster(*, fast: bool = False, more: Sequence[str] = ()) -> Iterator[str]:
     """Start a fresh cluster, give its address, and stop and delete it at the end, however the end comes.
 
     `fast` gives up all promises about a crash of the machine: for tests, never for measurements.
+    `more` are settings of PostgreSQL, each `name=value`.
     """
     programs = find_programs()
     if programs is None:
@@ -125,6 +126,7 @@ def cluster(*, fast: bool = False) -> Iterator[str]:
                 "unix_socket_directories": "" if sys.platform == "win32" else directory.as_posix(),
                 "max_connections": "200",
                 **(FAST if fast else {}),
+                **dict(setting.split("=", 1) for setting in more),
             }
             with (data / "postgresql.conf").open("a", encoding="utf-8") as file:
                 file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
@@ -146,6 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command against a fresh cluster, pass signals on to it, and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--fast", action="store_true", help="no fsync: for tests only, never for measurements")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of PostgreSQL")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ARGS", help="what to run")
     options = parser.parse_args(argv)
     command: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
@@ -166,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in SIGNALS:
         signal.signal(name, pass_on)
     try:
-        with cluster(fast=options.fast) as url:
+        with cluster(fast=options.fast, more=options.set) as url:
             child = subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})
             code = child.wait()
     except (ClusterError, OSError) as error:

@@ -1,4 +1,7 @@
-"""Real SIP and TURN servers on the loopback, started for a test. Each `find_…` returns None where one is absent."""
+"""Real SIP and TURN servers and clients on the loopback. Each `find_…` returns None where one is absent.
+
+Standard library only, because `dev.py` and `.ci/run` ask it what is missing.
+"""
 
 import contextlib
 import os
@@ -28,6 +31,11 @@ def find_coturn() -> tuple[str, str] | None:
     """Return where coturn's server and its client are."""
     server, client = (shutil.which(name, path=_with_sbin()) for name in ("turnserver", "turnutils_uclient"))
     return (server, client) if server and client else None
+
+
+def find_sipp() -> str | None:
+    """Return where SIPp is, which plays telephones."""
+    return shutil.which("sipp", path=_with_sbin())
 
 
 def _with_sbin() -> str:

@@ -1,6 +1,7 @@
 """The production server, started for a test on the test's own database."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -34,9 +35,11 @@ def database_url() -> str:
 
 
 @contextmanager
-def production_server(*, workers: int = 2, **environment: str) -> Iterator[str]:
-    """Start granian as the README says, yield its address, and stop it."""
-    port = free_port()
+def production_server(
+    *, workers: int = 2, port: int | None = None, kill: bool = False, **environment: str
+) -> Iterator[str]:
+    """Start granian as the README says, yield its address, and stop it: politely, or as a crash would (`kill`)."""
+    port = port or free_port()
     settings = {
         "DJANGO_SETTINGS_MODULE": "phonegoggles.settings",
         "SECRET_KEY": "0123456789abcdef" * 4,
@@ -51,13 +54,17 @@ def production_server(*, workers: int = 2, **environment: str) -> Iterator[str]:
         cwd=ROOT,
         env={**os.environ, **settings, **environment},
         stdout=subprocess.DEVNULL,
+        start_new_session=kill,
     )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_it_answers(address, server)
         yield address
     finally:
-        server.terminate()
+        if kill:
+            os.killpg(server.pid, signal.SIGKILL)  # its workers too
+        else:
+            server.terminate()
         server.wait(30)
 
 
