@@ -16,6 +16,7 @@ from calls.api.call_control import (
 )
 from calls.api.calls import CallLog, CallLogs
 from calls.api.clients import ClientCallHistory, ClientDetail, Clients
+from calls.api.explain import Explain
 from calls.api.history import CallHistory
 from calls.api.recordings import RecordingDetail, RecordingFile, Recordings
 from calls.api.sip import SetDefault, SIPConfigurationDetail, SIPConfigurations
@@ -39,6 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/call-logs/statistics/?$", Statistics.as_view(), name="statistics"),
     re_path(r"^api/call-logs/statistics/series/?$", Series.as_view(), name="statistics-series"),
     re_path(rf"^api/call-logs/{CALL}/?$", CallLog.as_view(), name="call-log"),
+    re_path(rf"^api/call-logs/{CALL}/explain/?$", Explain.as_view(), name="explain"),
     re_path(rf"^api/call-logs/{CALL}/update_status/?$", UpdateStatus.as_view(), name="update-status"),
     re_path(rf"^api/call-logs/{CALL}/end_call/?$", EndCall.as_view(), name="end-call"),
     re_path(rf"^api/call-logs/{CALL}/add_event/?$", AddEvent.as_view(), name="add-event"),

@@ -10,7 +10,7 @@ from typing import Any
 import dj_database_url
 
 from calls.domain.recordings import RecordingStatus
-from calls.domain.vocabulary import CallStatus, Direction
+from calls.domain.vocabulary import Anomaly, CallStatus, Direction
 from phonegoggles import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -186,6 +186,7 @@ SPECTACULAR_SETTINGS = {
         "StatedDirection": [Direction.INBOUND.value, Direction.OUTBOUND.value],
         "CallStatus": [word.value for word in CallStatus],
         "RecordingStatus": [word.value for word in RecordingStatus],
+        "AnomaliesEnum": [anomaly.code for anomaly in Anomaly],
     },
 }
 

@@ -5,12 +5,12 @@ each changed is read off the state; what a property follows from is learned by w
 fields it reads. Only the sentences are ours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from calls.domain.events import Event
-from calls.domain.state import NO_MARK, CallState, Mark, apply
+from calls.domain.state import CallState, Mark, apply
 from calls.domain.vocabulary import END_TYPES, Anomaly, CallStatus, Direction, EventType, Source
 
 # What is explained, in the order in which it is shown. All but the last are single values.
@@ -20,10 +20,10 @@ EXPLAINED = (
     "handled_by_id", "held", "recording", "muted", "anomalies",
 )  # fmt: skip
 
-# What a value stands on: a stored field of the state, or one of its marks.
-Key = str | Mark
+# What a value stands on: a stored field of the state, or one bit of its marks.
+Key = str | int
 # A value that was confirmed where it counts most stands on whoever did that, even where nothing changed by it.
-_CONFIRMED: dict[str, Mark] = {
+_CONFIRMED: dict[Key, int] = {
     "calling_number": Mark.CALLING_FROM_START,
     "called_number": Mark.CALLED_FROM_START,
     "direction": Mark.DIRECTION_STATED,
@@ -70,13 +70,13 @@ def explain(events: Iterable[Event], *, own_numbers: tuple[str, ...] = ()) -> Ex
     """Fold a call's events, and tell why the state is what it is."""
     state, effects = CallState(), []
     stands_on: dict[Key, list[Event]] = {}
-    raised: dict[Anomaly, Event] = {}
+    raised: list[Event] = []
     for event in sorted(events, key=lambda event: event.key):
         before = replace(state)
         apply(state, event, own_numbers=own_numbers)
         _note_what_changed(stands_on, before, state, event)
-        noted = state.odd & ~before.odd
-        raised.update(dict.fromkeys(noted, event))
+        noted = Anomaly(int(state.odd) & ~int(before.odd))
+        raised += [event] if noted else []
         changed = tuple(name for name in EXPLAINED[:-1] if _changed(name, before, state))
         why = "" if changed else _why_nothing(before, event)
         effects.append(Effect(event=event, changed=changed, noted=noted, why=why))
@@ -97,7 +97,7 @@ def _changed(name: str, before: CallState, after: CallState) -> bool:
 
 def _note_what_changed(stands_on: dict[Key, list[Event]], before: CallState, after: CallState, event: Event) -> None:
     """Let what the event changed stand on it from now on."""
-    for bit in before.marks ^ after.marks:
+    for bit in _bits(before.marks ^ after.marks):
         stands_on[bit] = [event]
     if after.hold_total != before.hold_total:
         # Time on hold adds up: it stands on every beginning and end of a hold, and on the answer.
@@ -109,6 +109,11 @@ def _note_what_changed(stands_on: dict[Key, list[Event]], before: CallState, aft
             stands_on[name] = [] if untold else [event]
     # An assumed end that gives way to a real one may leave the time as it was.
     stands_on["ended_at"] = stands_on.get("ended_by", [])
+
+
+def _bits(number: int) -> Iterator[int]:
+    """Yield the bits that are set in a number."""
+    return (1 << place for place in range(int(number).bit_length()) if number >> place & 1)
 
 
 def _say_what_is_left(effect: Effect, reasons: dict[str, Reason]) -> None:
@@ -127,11 +132,11 @@ def _say_what_is_left(effect: Effect, reasons: dict[str, Reason]) -> None:
 class _WatchedMarks:
     """Marks that note which of them are asked for."""
 
-    def __init__(self, marks: Mark, read: list[Key]) -> None:
+    def __init__(self, marks: int, read: list[Key]) -> None:
         self._marks, self._read = marks, read
 
-    def __and__(self, wanted: Mark) -> Mark:
-        self._read += list(wanted)
+    def __and__(self, wanted: int) -> int:
+        self._read += _bits(wanted)
         return self._marks & wanted
 
 
@@ -154,24 +159,22 @@ class _Watched:
         return getattr(self._state, name)
 
 
-def _reason(
-    name: str, state: CallState, stands_on: dict[Key, list[Event]], raised: dict[Anomaly, Event]
-) -> Reason:
+def _reason(name: str, state: CallState, stands_on: dict[Key, list[Event]], raised: list[Event]) -> Reason:
     watched = _Watched(state)
     value = getattr(watched, name)
     told: list[Event] = []
     for key in watched.read:
         told += _told(key, state, stands_on)
     if name == "anomalies":
-        told += raised.values()
+        told += raised
     elif name == "status" and not told:
         told = stands_on["started_at"] if state.version else []
-    events = tuple(sorted(set_of(told), key=lambda event: event.key))
+    events = tuple(sorted(_set_of(told), key=lambda event: event.key))
     return Reason(value=value, rule=_rule(name, state, events), events=events)
 
 
 def _told(key: Key, state: CallState, stands_on: dict[Key, list[Event]]) -> list[Event]:
-    confirmed = _CONFIRMED.get(key, NO_MARK) if isinstance(key, str) else NO_MARK
+    confirmed = _CONFIRMED.get(key, 0)
     if state.marks & confirmed:
         return stands_on.get(confirmed, [])
     if key == "direction" and state.direction is not Direction.UNKNOWN:
@@ -180,7 +183,7 @@ def _told(key: Key, state: CallState, stands_on: dict[Key, list[Event]]) -> list
     return stands_on.get(key, [])
 
 
-def set_of(events: Iterable[Event]) -> list[Event]:
+def _set_of(events: Iterable[Event]) -> list[Event]:
     """Return events without repetitions; their metadata cannot be hashed, but their keys can."""
     return list({event.key: event for event in events}.values())
 
