@@ -199,6 +199,12 @@ OWN_NUMBERS = env.words("OWN_NUMBERS")
 # without any, a key is derived from SECRET_KEY.
 ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS")
 
+# How long a call may be without news before `manage.py reap_calls` assumes its end, by what it was last doing.
+REAP_INITIATED_AFTER = env.age("REAP_INITIATED_AFTER", "1h")
+REAP_RINGING_AFTER = env.age("REAP_RINGING_AFTER", "1h")
+REAP_TALKING_AFTER = env.age("REAP_TALKING_AFTER", "12h")
+REAP_HELD_AFTER = env.age("REAP_HELD_AFTER", "4h")
+
 # Where files of recordings are kept: a folder, or a bucket of an S3-compatible store (see STORAGES); and how
 # large one may be, in bytes. Who we are at the store, its client finds where it always does (AWS_ACCESS_KEY_ID, ...).
 MEDIA_ROOT = env.text("MEDIA_ROOT") or str(BASE_DIR / "media")

@@ -46,6 +46,7 @@ def start(command: str = "check", **environment: str) -> subprocess.CompletedPro
         ({"ENCRYPTION_KEYS": "foo"}, "ENCRYPTION_KEYS: key 1"),
         ({"THROTTLE_READS": "foo"}, "THROTTLE_READS is 'foo'"),
         ({"THROTTLE_FAILED_AUTH": "10/fortnight"}, "THROTTLE_FAILED_AUTH is"),
+        ({"REAP_TALKING_AFTER": "0h"}, "REAP_TALKING_AFTER is '0h'"),
         ({"LOG_LEVEL": "foo"}, "LOG_LEVEL is 'FOO'"),
     ],
 )
