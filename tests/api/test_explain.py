@@ -10,7 +10,6 @@ from django.test.utils import CaptureQueriesContext
 
 from calls.models import Call
 from calls.operations.annotate import annotate
-from calls.operations.clients import set_numbers
 from calls.operations.record import record
 from tests.admin.rows import make_client, make_recording
 from tests.build import CALLER, at, read_table
@@ -88,8 +87,7 @@ def test_as_of_now_is_the_call_itself(analyst: Client) -> None:
 def test_annotations_are_those_of_now_and_recordings_those_of_then(analyst: Client) -> None:
     record(read_table(LATE_ANSWER))
     call = Call.objects.get()
-    client = make_client(name="Ada")
-    set_numbers(client, [CALLER])
+    make_client(CALLER, name="Ada")
     annotate(call.pk, notes="Rang back.", at=at(900))
     make_recording(30, call=call)
     make_recording(500, call=call)
