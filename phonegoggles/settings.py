@@ -205,6 +205,11 @@ REAP_RINGING_AFTER = env.age("REAP_RINGING_AFTER", "1h")
 REAP_TALKING_AFTER = env.age("REAP_TALKING_AFTER", "12h")
 REAP_HELD_AFTER = env.age("REAP_HELD_AFTER", "4h")
 
+# What is kept of refused reports: for how long, and how much of one sender's, in rows and bytes (0 for none).
+QUARANTINE_KEEP = env.age("QUARANTINE_KEEP", "30d")
+QUARANTINE_ROWS = env.number("QUARANTINE_ROWS", 10_000)
+QUARANTINE_BYTES = env.number("QUARANTINE_BYTES", 32 * 1024 * 1024)
+
 # Where files of recordings are kept: a folder, or a bucket of an S3-compatible store (see STORAGES); and how
 # large one may be, in bytes. Who we are at the store, its client finds where it always does (AWS_ACCESS_KEY_ID, ...).
 MEDIA_ROOT = env.text("MEDIA_ROOT") or str(BASE_DIR / "media")
