@@ -21,6 +21,7 @@ from calls.api.history import CallHistory
 from calls.api.recordings import RecordingDetail, RecordingFile, Recordings
 from calls.api.sip import SetDefault, SIPConfigurationDetail, SIPConfigurations
 from calls.api.statistics import Series, Statistics
+from calls.ingest.replay import open_doors
 from calls.ingest.views import ProcessEvents, RecordingWebhook, SIPWebhook
 from calls.web.errors import nothing_here
 
@@ -28,6 +29,8 @@ from calls.web.errors import nothing_here
 CALL = r"(?P<id>[^/]+)"
 UUID = r"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 NUMBER = r"(?P<id>[0-9]{1,18})"
+
+open_doors()
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # The first specification

@@ -1,11 +1,11 @@
 """The quarantine of refused reports; analysts look at it, operators mend and replay."""
 
-import calls.fields
-import calls.models.quarantine
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
+import calls.fields
+import calls.models.quarantine
 
 RIGHTS = {
     "Analysts": ["view_refusedreport"],
