@@ -54,7 +54,7 @@ class ProcessEvents(KeepsRefused, APIView):
             at=timezone.now(),
             dry_run=flag(request, "dry_run"),
         )
-        if answer.refused:
+        if answer.status != 200:
             self.keep_refused(answer)
         return Response(answer.body, status=answer.status)
 
