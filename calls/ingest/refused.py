@@ -13,7 +13,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from calls.ingest.door import Answer
+from calls.ingest.door import MAX_EVENT_BYTES, Answer
 from calls.operations.quarantine import Refusal, keep
 from calls.web.bodies import JSON, InvalidJSON, parse_json
 from calls.web.errors import answer_exception
@@ -133,7 +133,7 @@ def _member(raw: bytes, rejection: dict[str, Any]) -> Refusal:
 def _ids(body: bytes) -> tuple[str | None, str | None]:
     """Return which event and call a body is about, where that can be told."""
     try:
-        fields = parse_json(body)
+        fields = parse_json(body) if len(body) <= MAX_EVENT_BYTES else None
     except InvalidJSON:
         return None, None
     if not isinstance(fields, dict):
