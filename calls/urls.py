@@ -16,12 +16,14 @@ from calls.api.call_control import (
 )
 from calls.api.calls import CallLog, CallLogs
 from calls.api.clients import ClientCallHistory, ClientDetail, Clients
+from calls.api.explain import Explain
 from calls.api.history import CallHistory
 from calls.api.recordings import RecordingDetail, RecordingFile, Recordings
 from calls.api.sip import SetDefault, SIPConfigurationDetail, SIPConfigurations
 from calls.api.sip_servers import TryConnection, WebRTCConfiguration
 from calls.api.statistics import Series, Statistics
 from calls.ingest.pbx_views import AsteriskWebhook, FreeSWITCHWebhook
+from calls.ingest.replay import open_doors
 from calls.ingest.views import ProcessEvents, RecordingWebhook, SIPWebhook
 from calls.web.errors import nothing_here
 
@@ -29,6 +31,8 @@ from calls.web.errors import nothing_here
 CALL = r"(?P<id>[^/]+)"
 UUID = r"(?P<id>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 NUMBER = r"(?P<id>[0-9]{1,18})"
+
+open_doors()
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # The first specification
@@ -41,6 +45,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/call-logs/statistics/?$", Statistics.as_view(), name="statistics"),
     re_path(r"^api/call-logs/statistics/series/?$", Series.as_view(), name="statistics-series"),
     re_path(rf"^api/call-logs/{CALL}/?$", CallLog.as_view(), name="call-log"),
+    re_path(rf"^api/call-logs/{CALL}/explain/?$", Explain.as_view(), name="explain"),
     re_path(rf"^api/call-logs/{CALL}/update_status/?$", UpdateStatus.as_view(), name="update-status"),
     re_path(rf"^api/call-logs/{CALL}/end_call/?$", EndCall.as_view(), name="end-call"),
     re_path(rf"^api/call-logs/{CALL}/add_event/?$", AddEvent.as_view(), name="add-event"),

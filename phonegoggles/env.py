@@ -6,6 +6,7 @@ so that nobody has to guess (https://12factor.net/config).
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -79,6 +80,20 @@ def rate(name: str, default: str = "") -> str:
     if value and not re.fullmatch(r"[1-9][0-9]{0,8}/(second|minute|hour|day)", value):
         raise refuse(name, f"is {value!r}, but must be like 60/minute (or second, hour, day), or empty")
     return value
+
+
+_AGE_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def age(name: str, default: str) -> timedelta | None:
+    """Return a setting that is a length of time, such as 90m, 12h, 30d or 4w; `never` is None."""
+    value = text(name) or default
+    if value == "never":
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhdw])", value)
+    if found is None:
+        raise refuse(name, f"is {value!r}, but must be like 90m, 12h, 30d or 4w, or never")
+    return timedelta(**{_AGE_UNITS[found[2]]: int(found[1])})
 
 
 def one_of(name: str, default: str, choices: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import dj_database_url
 
 from calls.domain.recordings import RecordingStatus
-from calls.domain.vocabulary import CallStatus, Direction
+from calls.domain.vocabulary import Anomaly, CallStatus, Direction
 from calls.sip.egress import read_allowances
 from phonegoggles import env
 
@@ -188,6 +188,7 @@ SPECTACULAR_SETTINGS = {
         "StatedDirection": [Direction.INBOUND.value, Direction.OUTBOUND.value],
         "CallStatus": [word.value for word in CallStatus],
         "RecordingStatus": [word.value for word in RecordingStatus],
+        "AnomaliesEnum": [anomaly.code for anomaly in Anomaly],
     },
 }
 
@@ -218,6 +219,17 @@ TURN_SECRET = env.text("TURN_SECRET")
 TURN_TTL_SECONDS = env.number("TURN_TTL_SECONDS", 3600)
 if not 60 <= TURN_TTL_SECONDS <= 7 * 86_400:
     raise env.refuse("TURN_TTL_SECONDS", "must be from 60 (a minute) to 604800 (a week)")
+
+# How long a call may be without news before `manage.py reap_calls` assumes its end, by what it was last doing.
+REAP_INITIATED_AFTER = env.age("REAP_INITIATED_AFTER", "1h")
+REAP_RINGING_AFTER = env.age("REAP_RINGING_AFTER", "1h")
+REAP_TALKING_AFTER = env.age("REAP_TALKING_AFTER", "12h")
+REAP_HELD_AFTER = env.age("REAP_HELD_AFTER", "4h")
+
+# What is kept of refused reports: for how long, and how much of one sender's, in rows and bytes (0 for none).
+QUARANTINE_KEEP = env.age("QUARANTINE_KEEP", "30d")
+QUARANTINE_ROWS = env.number("QUARANTINE_ROWS", 10_000)
+QUARANTINE_BYTES = env.number("QUARANTINE_BYTES", 32 * 1024 * 1024)
 
 # Where files of recordings are kept: a folder, or a bucket of an S3-compatible store (see STORAGES); and how
 # large one may be, in bytes. Who we are at the store, its client finds where it always does (AWS_ACCESS_KEY_ID, ...).

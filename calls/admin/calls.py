@@ -26,6 +26,7 @@ from calls.admin.display import (
     status_label,
     whole,
 )
+from calls.admin.explain import explained
 from calls.admin.filters import AnomalyFilter, ClientFilter, DirectionFilter, PeriodFilter, ProgressFilter, StatusFilter
 from calls.admin.paging import KeysetAdmin, Search
 from calls.admin.player import recordings_of
@@ -134,6 +135,7 @@ class CallAdmin(KeysetAdmin):
             sees_events = request.user.has_perm("calls.view_callevent")
             context["timeline"] = timeline_of(obj, linked=sees_events)
             context["timeline_at_most"] = EVENTS_AT_MOST
+            context |= explained(obj)
             if sees_events:
                 context["events_url"] = (
                     reverse("admin:calls_callevent_changelist") + "?" + urlencode({"q": obj.external_id})

@@ -9,7 +9,16 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 
-from calls.models import AccessToken, Call, CallEvent, CallRecording, Client, SIPConfiguration, WebhookSource
+from calls.models import (
+    AccessToken,
+    Call,
+    CallEvent,
+    CallRecording,
+    Client,
+    RefusedReport,
+    SIPConfiguration,
+    WebhookSource,
+)
 
 MENU: list[tuple[str, list[tuple[type[Model], str, str]]]] = [
     (
@@ -26,6 +35,7 @@ MENU: list[tuple[str, list[tuple[type[Model], str, str]]]] = [
         [
             (SIPConfiguration, "SIP configurations", "settings_phone"),
             (WebhookSource, "Webhook sources", "webhook"),
+            (RefusedReport, "Refused reports", "report"),
         ],
     ),
     (

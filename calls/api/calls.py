@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from calls.api.buttons import IDEMPOTENCY_KEY, ButtonView, detail, the_call
+from calls.api.explain import AS_OF, detail_as_of
 from calls.api.fields import (
     CauseField,
     ExactFilter,
@@ -41,6 +42,7 @@ from calls.operations.control import Button, KnownCall
 from calls.operations.idempotency import Told
 from calls.queries.calls import all_calls, matching, with_anomaly, with_number, with_recording
 from calls.web.errors import Conflict
+from calls.web.parameters import instant
 from calls.web.schemas import errors
 
 
@@ -192,8 +194,11 @@ class CallLog(ButtonView):
         operation_id="get_call",
         tags=["Call logs"],
         summary="One call with its events and recordings",
-        responses={200: CallDetailRepresentation, **errors(401, 403, 404, 429, 503)},
+        parameters=[AS_OF],
+        responses={200: CallDetailRepresentation, **errors(400, 401, 403, 404, 429, 503)},
     )
     def get(self, request: Request, id: str) -> Response:
         """Answer with the call, by our UUID or by its external id."""
-        return Response(CallDetailRepresentation(the_call(id)).data)
+        at = instant(request, "as_of")
+        call = the_call(id)
+        return Response(CallDetailRepresentation(call).data if at is None else detail_as_of(call, at))

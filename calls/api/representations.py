@@ -132,14 +132,16 @@ class CallDetailRepresentation(CallRepresentation):
         read_only_fields = fields  # type: ignore[assignment]
 
     def to_representation(self, instance: Call) -> dict[str, Any]:
-        """Look the recordings up once for both keys."""
-        self._recordings = RecordingRepresentation(recordings_of(instance), many=True).data
+        """Look the recordings up once for both keys; of an earlier time, the context knows them."""
+        recordings = self.context["recordings"] if "recordings" in self.context else recordings_of(instance)
+        self._recordings = RecordingRepresentation(recordings, many=True).data
         return super().to_representation(instance)
 
     @extend_schema_field(EventRepresentation(many=True))
     def get_events(self, call: Call) -> Any:
-        """Return the call's events in order."""
-        return EventRepresentation(events_in_order(call), many=True).data
+        """Return the call's events in order; of an earlier time, the context knows them."""
+        events = self.context["events"] if "events" in self.context else events_in_order(call)
+        return EventRepresentation(events, many=True).data
 
     @extend_schema_field(RecordingRepresentation(many=True))
     def get_recordings(self, call: Call) -> Any:

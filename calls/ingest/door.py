@@ -5,7 +5,7 @@ faster one) gives the same answers. A report is never judged: it is understood o
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -28,10 +28,11 @@ CONFLICT = "This event_id was used before for an event that says something else;
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the caller is told."""
+    """What the caller is told; of a batch, also what was rejected of it, each with its text."""
 
     status: int
     body: dict[str, Any]
+    refused: list[tuple[bytes, dict[str, Any]]] = field(default_factory=list)
 
 
 def receive(body: bytes, *, media_type: str, read: Reader, at: datetime, dry_run: bool = False) -> Answer:
@@ -119,22 +120,25 @@ def _receive_batch(
             errors = {"event_id": [CONFLICT]}
             rejected.append({"index": index, "event_id": event.event_id, "code": "conflict", "errors": errors})
     rejected.sort(key=lambda rejection: rejection["index"])
-    return _answer_batch(len(raws), outcomes, rejected, {"ignored": ignored} if selective else {})
+    refused = [(raws[rejection["index"]], rejection) for rejection in rejected]
+    return _answer_batch(len(raws), outcomes, refused, {"ignored": ignored} if selective else {})
 
 
-def _answer_batch(size: int, outcomes: list[Outcome], rejected: list[dict[str, Any]], more: dict[str, int]) -> Answer:
+def _answer_batch(
+    size: int, outcomes: list[Outcome], refused: list[tuple[bytes, dict[str, Any]]], more: dict[str, int]
+) -> Answer:
     results = [outcome.result for outcome in outcomes]
     body: dict[str, Any] = {
         "created": results.count(Result.CREATED),
         "duplicates": results.count(Result.DUPLICATE),
         **more,
-        "rejected": rejected,
+        "rejected": [rejection for _, rejection in refused],
     }
     if not size:
         return Answer(400, {"detail": "The batch is empty.", "code": "empty", **body})
-    if len(rejected) == size:
-        return Answer(400, {"detail": "No event of the batch was accepted.", "code": "all_rejected", **body})
-    return Answer(207 if rejected else 200, body)
+    if len(refused) == size:
+        return Answer(400, {"detail": "No event of the batch was accepted.", "code": "all_rejected", **body}, refused)
+    return Answer(207 if refused else 200, body, refused)
 
 
 def _rejection(index: int, raw: bytes, error: Invalid | InvalidJSON) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
-from calls.domain.events import Event
+from calls.domain.events import Event, call_uuid
 from calls.domain.instants import LAST_YEAR
 from calls.domain.vocabulary import CallStatus, CallType, Direction, EventType, Source, read_cause
+from calls.ingest.door import Answer, read_fields, receive_together
 from calls.ingest.fields import MAX_ID_LENGTH, REQUIRED
+from calls.operations.record import Result
 from calls.web.bodies import FieldErrors
 from calls.web.errors import Invalid
 
@@ -91,6 +93,23 @@ def read_leg(fields: dict[str, Any], *, at: datetime) -> Leg:
 
 
 # -- What happened -----------------------------------------------------------------------------
+
+
+def receive_leg(body: bytes, *, at: datetime) -> Answer:
+    """Record what a document says of its leg, and answer; raise an API exception when it is refused."""
+    # Display names come as the telephones sent them: a byte that is no UTF-8 costs its character, not the call.
+    leg = read_leg(read_fields(body.decode("utf-8", "replace").encode()), at=at)
+    outcomes = receive_together(leg.events)
+    known = bool(outcomes) and all(outcome.result is Result.DUPLICATE for outcome in outcomes)
+    message = "The leg was known already." if known else "The leg was recorded."
+    return Answer(
+        200,
+        {
+            "message": message if outcomes else "This leg belongs to another call, and adds nothing to it.",
+            "call_id": str(call_uuid(leg.call_id)),
+            "status": outcomes[0].call_status if outcomes else None,
+        },
+    )
 
 
 class _Facts:

@@ -5,23 +5,21 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from calls.domain.events import call_uuid
+from calls.domain.vocabulary import Source
 from calls.ingest import asterisk, freeswitch, pbx_schemas
 from calls.ingest.basic import TokenAsPassword
-from calls.ingest.door import read_fields, receive_selected, receive_together
+from calls.ingest.door import receive_selected
 from calls.ingest.signature import SignatureAuthentication, body_of
 from calls.ingest.views import Webhook
-from calls.operations.record import Result
 from calls.web.authentication import TokenAuthentication
 from calls.web.bodies import JSON, media_type_of
 from calls.web.schemas import errors
-
-NOTHING = "This leg belongs to another call, and adds nothing to it."
 
 
 class FreeSWITCHWebhook(Webhook):
     """Take the call detail records that mod_json_cdr posts."""
 
+    door = Source.FREESWITCH
     authentication_classes = (TokenAuthentication, SignatureAuthentication, TokenAsPassword)
     rights = {"POST": "calls.add_callevent"}
     max_body_bytes = freeswitch.MAX_DOCUMENT_BYTES
@@ -41,24 +39,14 @@ class FreeSWITCHWebhook(Webhook):
     def post(self, request: Request) -> Response:
         """Record what the leg says, durably, before answering."""
         media_type_of(request._request, accepted=(JSON,))
-        # Display names come as the telephones sent them: a byte that is no UTF-8 costs its character, not the call.
-        body = body_of(request).decode("utf-8", "replace").encode()
-        leg = freeswitch.read_leg(read_fields(body), at=timezone.now())
-        outcomes = receive_together(leg.events)
-        known = bool(outcomes) and all(outcome.result is Result.DUPLICATE for outcome in outcomes)
-        message = "The leg was known already." if known else "The leg was recorded."
-        return Response(
-            {
-                "message": message if outcomes else NOTHING,
-                "call_id": str(call_uuid(leg.call_id)),
-                "status": outcomes[0].call_status if outcomes else None,
-            }
-        )
+        self.body = body_of(request)
+        return Response(freeswitch.receive_leg(self.body, at=timezone.now()).body)
 
 
 class AsteriskWebhook(Webhook):
     """Take Asterisk's channel events."""
 
+    door = Source.ASTERISK
     rights = {"POST": "calls.add_callevent"}
     max_body_bytes = asterisk.MAX_BATCH_BYTES
 
@@ -81,5 +69,8 @@ class AsteriskWebhook(Webhook):
     def post(self, request: Request) -> Response:
         """Record the events, durably, before answering."""
         media_type_of(request._request, accepted=(JSON,))
-        answer = receive_selected(body_of(request), read=asterisk.read_event, at=timezone.now())
+        self.body = body_of(request)
+        answer = receive_selected(self.body, read=asterisk.read_event, at=timezone.now())
+        if answer.status != 200:
+            self.keep_refused(answer)
         return Response(answer.body, status=answer.status)

@@ -1,15 +1,22 @@
 """What a recorder reports at `POST /api/webhooks/recording/` (the second specification)."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from rest_framework.exceptions import NotFound
+
 from calls.domain.recordings import RecordingStatus
+from calls.ingest.door import Answer, read_fields
 from calls.ingest.fields import MAX_ID_LENGTH, read_id, read_word
-from calls.operations.recordings import RecordingReport
+from calls.operations.recordings import RecordingReport, UnknownRecording, report_recording
+from calls.queries.calls import find_call
 from calls.web.bodies import FieldErrors
 from calls.web.errors import Invalid
 
+# What the quarantine calls this door; the others are called by the source of their events.
+DOOR = "recording"
 MAX_URL_LENGTH = 2_000
 MAX_PATH_LENGTH = 1_000
 MAX_FORMAT_LENGTH = 20
@@ -17,6 +24,20 @@ MAX_TRANSCRIPT_LENGTH = 60_000
 # More seconds or bytes than this are a mistake.
 MOST_SECONDS = 2**31 - 1
 MOST_BYTES = 2**53
+
+
+def receive_report(body: bytes, *, at: datetime) -> Answer:
+    """Write a report down, and answer; raise an API exception when it is refused."""
+    call_id, report = read_report(read_fields(body))
+    call = find_call(call_id)
+    if call is None:
+        raise NotFound("There is no such call.")
+    try:
+        recording = report_recording(call, report, at=at)
+    except UnknownRecording:
+        raise NotFound("The call has no such recording.") from None
+    told = {"message": "The report was recorded.", "recording_id": str(recording.pk), "status": recording.status}
+    return Answer(200, told)
 
 
 def read_report(fields: dict[str, Any]) -> tuple[str, RecordingReport]:

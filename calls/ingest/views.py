@@ -3,26 +3,26 @@
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from calls.domain.vocabulary import Source
 from calls.ingest import process_events, recordings, schemas, sip_events
-from calls.ingest.door import MAX_BATCH_BYTES, read_fields, receive, receive_one
+from calls.ingest.door import MAX_BATCH_BYTES, receive, receive_one
+from calls.ingest.refused import KeepsRefused
 from calls.ingest.signature import SignatureAuthentication, body_of
 from calls.operations.record import Result
-from calls.operations.recordings import UnknownRecording, report_recording
-from calls.queries.calls import find_call
 from calls.web.authentication import TokenAuthentication
 from calls.web.bodies import JSON, NDJSON, media_type_of, read_body
 from calls.web.parameters import flag
 from calls.web.schemas import errors
 
 
-class ProcessEvents(APIView):
+class ProcessEvents(KeepsRefused, APIView):
     """Take call events from a telephony system."""
 
+    door = Source.PROCESS_EVENTS
     rights = {"POST": "calls.add_callevent"}
 
     @extend_schema(
@@ -46,19 +46,21 @@ class ProcessEvents(APIView):
     )
     def post(self, request: Request) -> Response:
         """Record what the body reports, durably, before answering."""
-        media_type = media_type_of(request._request, accepted=(JSON, NDJSON))
-        body = read_body(request._request, limit=MAX_BATCH_BYTES)
+        self.media_type = media_type_of(request._request, accepted=(JSON, NDJSON))
+        self.body = read_body(request._request, limit=MAX_BATCH_BYTES)
         answer = receive(
-            body,
-            media_type=media_type,
+            self.body,
+            media_type=self.media_type,
             read=process_events.read_event,
             at=timezone.now(),
             dry_run=flag(request, "dry_run"),
         )
+        if answer.status != 200:
+            self.keep_refused(answer)
         return Response(answer.body, status=answer.status)
 
 
-class Webhook(APIView):
+class Webhook(KeepsRefused, APIView):
     """A door where other systems report, with a token or a signature."""
 
     authentication_classes: tuple[type[BaseAuthentication], ...] = (TokenAuthentication, SignatureAuthentication)
@@ -67,6 +69,7 @@ class Webhook(APIView):
 class SIPWebhook(Webhook):
     """Take events from a SIP server."""
 
+    door = Source.SIP
     rights = {"POST": "calls.add_callevent"}
 
     @extend_schema(
@@ -81,7 +84,8 @@ class SIPWebhook(Webhook):
     def post(self, request: Request) -> Response:
         """Record the event, durably, before answering."""
         media_type_of(request._request, accepted=(JSON,))
-        event, outcome = receive_one(body_of(request), read=sip_events.read_event, at=timezone.now())
+        self.body = body_of(request)
+        event, outcome = receive_one(self.body, read=sip_events.read_event, at=timezone.now())
         known = outcome.result is Result.DUPLICATE
         return Response(
             {
@@ -95,6 +99,7 @@ class SIPWebhook(Webhook):
 class RecordingWebhook(Webhook):
     """Take reports from a recorder."""
 
+    door = recordings.DOOR
     rights = {"POST": "calls.add_callrecording"}
 
     @extend_schema(
@@ -109,14 +114,5 @@ class RecordingWebhook(Webhook):
     def post(self, request: Request) -> Response:
         """Write the report down."""
         media_type_of(request._request, accepted=(JSON,))
-        call_id, report = recordings.read_report(read_fields(body_of(request)))
-        call = find_call(call_id)
-        if call is None:
-            raise NotFound("There is no such call.")
-        try:
-            recording = report_recording(call, report, at=timezone.now())
-        except UnknownRecording:
-            raise NotFound("The call has no such recording.") from None
-        return Response(
-            {"message": "The report was recorded.", "recording_id": str(recording.pk), "status": recording.status}
-        )
+        self.body = body_of(request)
+        return Response(recordings.receive_report(self.body, at=timezone.now()).body)

@@ -4,6 +4,7 @@ from calls.models.access import AccessToken
 from calls.models.calls import Call, CallEvent
 from calls.models.clients import Client, ClientNumber
 from calls.models.idempotency import IdempotentRequest
+from calls.models.quarantine import QuarantineShare, RefusedReport
 from calls.models.recordings import CallRecording
 from calls.models.sip import SIPConfiguration
 from calls.models.webhooks import WebhookSource
@@ -16,6 +17,8 @@ __all__ = [
     "Client",
     "ClientNumber",
     "IdempotentRequest",
+    "QuarantineShare",
+    "RefusedReport",
     "SIPConfiguration",
     "WebhookSource",
 ]

@@ -18,6 +18,7 @@ TOKENS = "/admin/calls/accesstoken/"
 RECORDINGS = "/admin/calls/callrecording/"
 CLIENTS = "/admin/calls/client/"
 SIP = "/admin/calls/sipconfiguration/"
+REFUSED = "/admin/calls/refusedreport/"
 WEBHOOKS = "/admin/calls/webhooksource/"
 
 _numbers = itertools.count(1)

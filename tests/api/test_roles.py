@@ -36,6 +36,7 @@ TABLE: dict[str, dict[str, tuple[int, ...]]] = {
     "statistics": {"GET": READ},
     "statistics-series": {"GET": READ},
     "call-log": {"GET": READ},
+    "explain": {"GET": READ},
     "update-status": {"PATCH": NOTES},
     "end-call": {"POST": PRESS},
     "add-event": {"POST": WRITE},

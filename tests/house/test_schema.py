@@ -40,7 +40,8 @@ def test_every_error_code_of_the_contract_is_documented_for_events() -> None:
 def test_every_setting_is_documented() -> None:
     named = set(
         re.findall(
-            r'env\.(?:text|required|flag|number|words)\(\s*"([A-Z_]+)"', (ROOT / "phonegoggles/settings.py").read_text()
+            r'env\.(?:text|required|flag|number|words|rate|one_of|age)\(\s*"([A-Z_]+)"',
+            (ROOT / "phonegoggles/settings.py").read_text(),
         )
     )
     assert "SECRET_KEY" in named

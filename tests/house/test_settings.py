@@ -51,6 +51,7 @@ def start(command: str = "check", **environment: str) -> subprocess.CompletedPro
         ({"SIP_TEST_SECONDS": "0"}, "SIP_TEST_SECONDS must be"),
         ({"SIP_CA_FILE": "/nowhere/ca.pem"}, "SIP_CA_FILE names no file"),
         ({"TURN_TTL_SECONDS": "5"}, "TURN_TTL_SECONDS must be"),
+        ({"REAP_TALKING_AFTER": "0h"}, "REAP_TALKING_AFTER is '0h'"),
         ({"LOG_LEVEL": "foo"}, "LOG_LEVEL is 'FOO'"),
     ],
 )

@@ -14,6 +14,7 @@ from calls.domain.events import Event
 from calls.domain.vocabulary import Direction, EventType, Source
 from calls.operations.sip import ensure_default
 from tests.build import CALLEE, CALLER, at, report, send, sign_in
+from tests.operations.health import assert_calls_follow_from_their_events
 from tests.reference import ENDS, ORDER, reference, sort_key
 
 WORDS = {
@@ -313,3 +314,4 @@ def test_nothing_that_is_pressed_or_reported_leads_to_a_5xx_or_a_disagreement() 
     Telephony.telephony, Telephony.operator = sign_in("Telephony systems"), sign_in("Operators")
     ensure_default(name="Main", sip_server="sip.example.com", caller_number=CALLER)
     run_state_machine_as_test(Telephony, settings=settings(max_examples=25, stateful_step_count=25, deadline=None))
+    assert_calls_follow_from_their_events()

@@ -16,6 +16,7 @@ from calls.domain.state import fold
 from calls.models import Call, CallEvent
 from calls.operations.record import Result, decide, record
 from tests.build import build_event, read_table
+from tests.operations.health import assert_calls_follow_from_their_events
 from tests.operations.test_record import end_at
 from tests.reference import differences
 
@@ -38,7 +39,8 @@ def at_once(tasks: list[Callable[[], T]], *, writers: int = WRITERS) -> list[T]:
 
 
 def healthy() -> bool:
-    """Say whether every stored call is what its stored events add up to."""
+    """Say whether every stored call is what its stored events add up to; the product's own check must agree."""
+    assert_calls_follow_from_their_events()
     for call in Call.objects.prefetch_related("events"):
         log = [row.as_event(call_id=call.external_id) for row in call.events.all()]
         if call.state != fold(log) or differences(log, call.state):
@@ -105,6 +107,7 @@ def test_one_id_claimed_by_many_calls_at_once_belongs_to_one_of_them() -> None:
 
     outcomes = Counter(at_once([claim(place) for place in range(WRITERS)]))
     assert outcomes == {Result.CREATED: 1, Result.CONFLICT: WRITERS - 1}
+    assert healthy()
     assert Call.objects.count() == CallEvent.objects.count() == 1
 
 
