@@ -8,8 +8,10 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Q
+from django.conf import settings
+from django.db.models import Count, Q, QuerySet
 
+from calls.domain.numbers import is_own
 from calls.domain.periods import Span
 from calls.domain.state import remote_numbers
 from calls.domain.vocabulary import CallStatus, Direction, Source
@@ -34,10 +36,13 @@ def any_calls() -> bool:
 
 def outcomes_of(span: Span) -> dict[CallStatus, int]:
     """Return how many of the calls that began in a span ended in which way."""
-    over = Call.objects.order_by().filter(started_at__gte=span.start, started_at__lt=span.end, ended_at__isnull=False)
-    return {
-        CallStatus(status): count for status, count in over.values_list("status").annotate(Count("pk")).order_by()
-    }
+    counts = _over(span).order_by().values_list("status").annotate(Count("pk"))
+    return {CallStatus(status): count for status, count in counts}
+
+
+def _over(span: Span) -> QuerySet[Call]:
+    """Return the calls that the statistics of a span count."""
+    return Call.objects.filter(started_at__gte=span.start, started_at__lt=span.end, ended_at__isnull=False)
 
 
 # -- Who calls -------------------------------------------------------------------------------------
@@ -54,21 +59,22 @@ class Party:
 
 
 def most_frequent(span: Span, *, count: int) -> tuple[list[Party], bool]:
-    """Return the other parties with the most calls in a span, and whether all of its calls were looked at.
+    """Return the other parties with the most of a span's calls that are over, and whether all were looked at.
 
-    Where a direction is unknown, either party may be the other one.
+    Where a direction is unknown, either party may be the other one; a number of our own is none.
     """
-    calls = Call.objects.filter(started_at__gte=span.start, started_at__lt=span.end)
-    columns = calls.values_list("direction", "calling_number", "called_number", "answered_at")
+    columns = _over(span).values_list("direction", "calling_number", "called_number", "answered_at")
     rows = list(columns.order_by("-started_at", "-id")[: CALLS_LOOKED_THROUGH + 1])
     found: Counter[str] = Counter()
     answered: Counter[str] = Counter()
     for direction, calling, called, answered_at in rows[:CALLS_LOOKED_THROUGH]:
         # A number that calls itself is one party.
-        for party in set(remote_numbers(Direction(direction), calling, called)) - {""}:
+        for party in set(remote_numbers(Direction(direction), calling, called)):
             found[party] += 1
             answered[party] += answered_at is not None
-    best = sorted(found, key=lambda number: (-found[number], number))[:count]
+    ours = tuple(settings.OWN_NUMBERS)
+    others = (number for number in found if number and not is_own(number, ours))
+    best = sorted(others, key=lambda number: (-found[number], number))[:count]
     owners = dict(ClientNumber.objects.filter(number__in=best).values_list("number", "client__name"))
     parties = [Party(number, found[number], answered[number], owners.get(number, "")) for number in best]
     return parties, len(rows) <= CALLS_LOOKED_THROUGH
@@ -90,9 +96,9 @@ def in_progress() -> InProgress:
     """Return what goes on now."""
     going_on = Call.objects.filter(ended_at__isnull=True)
     calls = list(
-        going_on.select_related("client", "handled_by").order_by("-started_at", "-id").defer("notes")[
-            :IN_PROGRESS_AT_MOST
-        ]
+        going_on.select_related("client", "handled_by")
+        .order_by("-started_at", "-id")
+        .defer("notes")[:IN_PROGRESS_AT_MOST]
     )
     if len(calls) < IN_PROGRESS_AT_MOST:
         return InProgress(calls, len(calls), calls[-1] if calls else None)
