@@ -61,6 +61,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/webhooks/recording/?$", RecordingWebhook.as_view(), name="recording-webhook"),
     # Documentation
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
-    re_path(r"^api/docs/?$", SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="calls/docs.html"), name="docs"),
+    re_path(
+        r"^api/docs/?$",
+        SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="calls/docs.html"),
+        name="docs",
+    ),
     re_path(r"^(?:api|process-events|call-history)(?:/|$)", nothing_here),
 ]

@@ -43,15 +43,22 @@ window.phonegoggles = window.phonegoggles || {};
 
     function connect() {
       timer = null;
-      if (cursor !== null) address.searchParams.set("since", cursor);
+      if (cursor === null) address.searchParams.delete("since");
+      else address.searchParams.set("since", cursor);
       const opened = Date.now();
       let lost = false;
+      let greeted = false;
       socket = new WebSocket(address);
-      socket.onmessage = (message) => read(JSON.parse(message.data));
+      socket.onmessage = (message) => {
+        greeted = true;
+        read(JSON.parse(message.data));
+      };
       socket.onclose = () => {
         if (lost) return;
         lost = true;
         if (Date.now() - opened > STEADY) wait = FIRST_WAIT;
+        // Perhaps the cursor is too old to catch up from, which the browser does not tell us.
+        if (!greeted) cursor = null;
         onState("lost");
         // Not all at the same moment, when a server comes back that many pages wait for.
         timer = setTimeout(connect, wait * (0.5 + Math.random() / 2));
