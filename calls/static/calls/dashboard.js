@@ -8,12 +8,15 @@
   const state = document.getElementById("live-state");
   // Figures are fetched again so long after a call changed them, at least so often, and so often without a socket.
   const AFTER_CHANGE = 3000;
+  // And never so often that the server spends more than a part of its time on it.
+  const TIMES_AS_LONG = 10;
   const AT_LEAST_EVERY = 60000;
   const WITHOUT_SOCKET = 10000;
 
   let skew = 0;
   let socketState = "connecting";
   let fetchedAt = Date.now();
+  let took = 0;
   let due = fetchedAt + AT_LEAST_EVERY;
   let fetching = false;
   let failed = false;
@@ -60,6 +63,7 @@
       exchange(new DOMParser().parseFromString(await answer.text(), "text/html"), asked);
       failed = false;
       fetchedAt = Date.now();
+      took = fetchedAt - asked;
     } catch {
       failed = true;
     } finally {
@@ -75,7 +79,7 @@
       // The first call has come, or a right was given: the page is laid out anew.
       figures.replaceChildren(...fresh.body.childNodes);
       prepare(figures);
-      readGoingOn(figures, asked);
+      readGoingOn(fresh, asked);
       return;
     }
     const focused = document.activeElement?.dataset?.key;
@@ -129,7 +133,7 @@
     onCall(call) {
       progress.update(call);
       tell(call);
-      due = Math.min(due, Math.max(Date.now(), fetchedAt) + AFTER_CHANGE);
+      due = Math.min(due, Date.now() + Math.max(AFTER_CHANGE, TIMES_AS_LONG * took));
     },
   });
 

@@ -141,7 +141,10 @@ window.phonegoggles = window.phonegoggles || {};
           if (!listed.has(id) && !call.ended_at && !(call.heard > asked)) known.delete(id);
         }
         list.calls.forEach(put);
-        [total, counted] = [list.total, list.counted];
+        // What ended since the server counted is known here already, and so is what has begun since.
+        const ended = list.calls.filter((call) => over.has(call.id)).length;
+        const begun = [...known.values()].filter((call) => !call.ended_at && !listed.has(call.id)).length;
+        [total, counted] = [list.total - ended + begun, list.counted];
         place();
         filled = true;
       },
