@@ -23,7 +23,14 @@ from tqdm import tqdm
 
 from calls.domain.instants import NotAnInstant, read_instant, write_instant
 from calls.domain.vocabulary import Anomaly, Direction, EventType
-from calls.sampledata import MOST_NUMBERS, SAMPLE_OWN_NUMBERS, NoSuchSample, Sample, own_lines, usual_numbers
+from calls.sampledata import (
+    MOST_NUMBERS,
+    SAMPLE_OWN_NUMBERS,
+    NoSuchSample,
+    Sample,
+    own_lines,
+    usual_numbers,
+)
 from phonegoggles.env import read_dotenv
 
 MOST_CALLS, MOST_DAYS, MOST_SEED = 10_000_000, 3_650, 2**63 - 1
@@ -31,6 +38,8 @@ FIRST_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
 # Small samples go in several batches too, so that late events really come later.
 LARGEST_BATCH, SMALLEST_BATCH, USUAL_BATCHES = 5_000, 100, 10
 SECONDS_BETWEEN_LINES = 5
+# Live calls a minute.
+USUAL_LIVE, MOST_LIVE = 6, 600
 
 
 class Refused(Exception):
@@ -120,9 +129,18 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="how many of the calls are still in progress at the end (default: 5, or one in ten)",
     )
+    parser.add_argument(
+        "--live",
+        nargs="?",
+        type=_whole(1, MOST_LIVE),
+        const=USUAL_LIVE,
+        metavar="N",
+        help=f"then keep new calls coming, N a minute (default: {USUAL_LIVE}), until Ctrl-C; implies --if-empty",
+    )
     parser.add_argument("--if-empty", action="store_true", help="do nothing when there are calls already")
     options = parser.parse_args(arguments)
 
+    options.if_empty |= options.live is not None
     now = datetime.now(UTC)
     if options.until is None:
         options.until = now.replace(second=0, microsecond=0)
@@ -148,11 +166,7 @@ def run(options: argparse.Namespace, tally: Tally) -> None:
     """Make the sample and say what was made, or why not."""
     refuse_unmigrated()
     from calls.models import Call
-    from calls.operations.sip import ensure_default
 
-    if options.if_empty and Call.objects.exists():
-        print("There are calls already, so nothing was made (--if-empty).")
-        return
     sample = Sample(
         seed=options.seed,
         until=options.until,
@@ -162,6 +176,19 @@ def run(options: argparse.Namespace, tally: Tally) -> None:
         ongoing=options.ongoing,
         own_numbers=tuple(settings.OWN_NUMBERS),
     )
+    if options.if_empty and Call.objects.exists():
+        print("There are calls already, so nothing was made (--if-empty).", flush=True)
+    else:
+        make(sample, tally)
+    if options.live:
+        keep_going(sample, options.live)
+
+
+def make(sample: Sample, tally: Tally) -> None:
+    """Fill the database with the sample and say so."""
+    from calls.models import Call
+    from calls.operations.sip import ensure_default
+
     again = (
         f"python create_test_data.py --calls {sample.calls} --days {sample.days} --seed {sample.seed}"
         f" --until {write_instant(sample.until)} --numbers {sample.numbers} --ongoing {sample.ongoing}"
@@ -173,7 +200,24 @@ def run(options: argparse.Namespace, tally: Tally) -> None:
         # So that a call can be begun at once: `POST /api/call-logs/initiate_call/`.
         ours = own_lines(sample.own_numbers, at_most=1)[0]
         ensure_default(name="Sample", sip_server="sip.example.com", display_name="Sample", caller_number=ours)
-    print(describe(sample, tally))
+    print(describe(sample, tally), flush=True)
+
+
+def keep_going(sample: Sample, calls_a_minute: int) -> None:
+    """Let new calls happen until somebody stops it, which is no failure."""
+    from calls.sampledata.live import go_on
+
+    last_line, events = monotonic(), 0
+    try:
+        print(f"Live: about {_counted(calls_a_minute, 'new call')} a minute. Ctrl-C stops it.", flush=True)
+        for counts in go_on(sample, calls_a_minute=calls_a_minute):
+            events = counts.total()
+            if monotonic() - last_line > SECONDS_BETWEEN_LINES:
+                begun, ended = counts[EventType.INITIATED], counts[EventType.ENDED]
+                print(f"Live: {_counted(begun, 'call')} begun, {ended:,} ended", file=sys.stderr, flush=True)
+                last_line = monotonic()
+    except KeyboardInterrupt:
+        print(f"Stopped after {_counted(events, 'live event')}; calls in progress stay so.", flush=True)
 
 
 def refuse_unmigrated() -> None:

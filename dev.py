@@ -35,7 +35,7 @@ MANAGE = str(ROOT / "manage.py")
 WINDOWS = sys.platform == "win32"
 
 # The sample organisation's numbers, so that the made-up calls have a direction.
-# A test holds this equal to calls/sampledata.py, which cannot be imported from outside .venv.
+# A test holds this equal to calls/sampledata/, which cannot be imported from outside .venv.
 SAMPLE_OWN_NUMBERS = "+120255501"
 
 DOTENV_HEADER = "# Made by `python3 dev.py run` for this machine only. All names: .env.example\n"

@@ -1,7 +1,7 @@
 """Every address of the service on one page. A last slash may be missing: a redirect would lose a body."""
 
 from django.urls import URLPattern, URLResolver, re_path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from calls.api.call_control import (
     AddEvent,
@@ -76,6 +76,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/webhooks/asterisk/?$", AsteriskWebhook.as_view(), name="asterisk-webhook"),
     # Documentation
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
-    re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    re_path(
+        r"^api/docs/?$",
+        SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="calls/docs.html"),
+        name="docs",
+    ),
     re_path(r"^(?:api|process-events|call-history)(?:/|$)", nothing_here),
 ]

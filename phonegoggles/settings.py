@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from django.templatetags.static import static
 
 from calls.domain.recordings import RecordingStatus
 from calls.domain.vocabulary import Anomaly, CallStatus, Direction
@@ -63,6 +64,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "phonegoggles.policy.ContentSecurityPolicy",
     "calls.web.gate.APIGate",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -270,6 +272,8 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "phonegoggles",
     "SITE_SUBHEADER": "Every call, from its events",
     "SITE_SYMBOL": "call",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("calls/favicon.svg")}],
+    "DASHBOARD_CALLBACK": "calls.admin.dashboard.front_page",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "calls.admin.navigation.sidebar"},

@@ -31,6 +31,7 @@ from calls.admin.filters import AnomalyFilter, ClientFilter, DirectionFilter, Pe
 from calls.admin.paging import KeysetAdmin, Search
 from calls.admin.player import recordings_of
 from calls.admin.search import CALL_ORDER, exact_calls, find_calls
+from calls.admin.span_filter import AnsweredFilter, SpanFilter
 from calls.admin.timeline import EVENTS_AT_MOST, timeline_of
 from calls.models import Call
 from calls.operations.annotate import annotate
@@ -44,7 +45,16 @@ class CallAdmin(KeysetAdmin):
     list_display = ("shown_status", "direction", "calling", "called", "start", "shown_duration", "shown_anomalies")
     list_display_links = ("shown_status", "start")
     list_defer = ("notes",)
-    list_filter = (PeriodFilter, ClientFilter, StatusFilter, ProgressFilter, DirectionFilter, AnomalyFilter)
+    list_filter = (
+        SpanFilter,
+        PeriodFilter,
+        ClientFilter,
+        StatusFilter,
+        ProgressFilter,
+        AnsweredFilter,
+        DirectionFilter,
+        AnomalyFilter,
+    )
     search_fields = ("external_id",)
     search_help_text = "Number, how it begins, or call id"
     change_form_outer_after_template = "admin/calls/call/below.html"

@@ -2,9 +2,8 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth import get_user_model
 from django.utils import timezone
@@ -22,6 +21,7 @@ from calls.queries.statistics import Group, series_of, summary_of
 from calls.web.errors import Invalid
 from calls.web.parameters import choice, instant
 from calls.web.schemas import errors
+from calls.web.zones import find_zone
 
 # More points than this are no chart any more.
 MOST_BUCKETS = 2_000
@@ -91,18 +91,13 @@ PARAMETERS = [
 ]
 
 
-@cache
-def _zones() -> set[str]:
-    """Return the names of all time zones, which are looked up on the disk once."""
-    return available_timezones()
-
-
 def read_zone(request: Request) -> ZoneInfo:
     """Return the time zone that the query names, UTC unless one is given; raise Invalid."""
     name = request.query_params.get("tz", "UTC")
-    if name not in _zones():
+    zone = find_zone(name)
+    if zone is None:
         raise Invalid({"tz": ["Must be an IANA time zone, such as Europe/Berlin."]})
-    return ZoneInfo(name)
+    return zone
 
 
 def read_span(request: Request, *, zone: ZoneInfo, at: datetime) -> tuple[str, Span]:

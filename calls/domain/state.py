@@ -71,6 +71,15 @@ def whole_seconds(length: timedelta) -> int:
     return max(0, length // timedelta(seconds=1))
 
 
+def remote_numbers(direction: Direction, calling_number: str, called_number: str) -> tuple[str, ...]:
+    """Return the numbers that may be the other party's, the likelier one first; both if we cannot tell."""
+    if direction is Direction.OUTBOUND:
+        return (called_number,)
+    if direction is Direction.INBOUND:
+        return (calling_number,)
+    return (calling_number, called_number)
+
+
 @dataclass(slots=True, kw_only=True)
 class CallState:
     """The facets of one call. Its fields are what is stored; its properties follow from them.
@@ -140,11 +149,7 @@ class CallState:
     @property
     def remote_numbers(self) -> tuple[str, ...]:
         """The numbers that may be the other party's, the likelier one first; both if we cannot tell."""
-        if self.direction is Direction.OUTBOUND:
-            return (self.called_number,)
-        if self.direction is Direction.INBOUND:
-            return (self.calling_number,)
-        return (self.calling_number, self.called_number)
+        return remote_numbers(self.direction, self.calling_number, self.called_number)
 
     @property
     def anomalies(self) -> Anomaly:

@@ -89,12 +89,34 @@ class Point:
     most_concurrent: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many calls began in a bucket and are over, and how many of them were answered."""
+
+    calls: int = 0
+    answered: int = 0
+
+    @property
+    def missed(self) -> int:
+        """How many were not answered."""
+        return self.calls - self.answered
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.calls + other.calls, self.answered + other.answered)
+
+
+def counts_of(spans: Sequence[Span]) -> list[Counts]:
+    """Return what a chart of calls needs, for every one of adjacent spans; a small part of `series_of`."""
+    found = {place: Counts(calls, answered) for place, calls, answered in _run(_plain_sql(), _counted(spans))}
+    return [found.get(place, Counts()) for place in range(len(spans))]
+
+
 def series_of(spans: Sequence[Span], *, by: Group | None = None) -> dict[Any, list[Point]]:
     """Return, for every group that has calls (None: all together), a point for every one of adjacent spans."""
     series: dict[Any, list[Point]] = {}
     if by is None:
         series[None] = [Point(span.start) for span in spans]
-    for group, place, *figures in _run(_counts_sql(by), [*_bucket_params(spans), *_bounds(spans)]):
+    for group, place, *figures in _run(_counts_sql(by), _counted(spans)):
         point = series.setdefault(group, [Point(span.start) for span in spans])[place]
         point.calls, point.answered, point.missed, point.talk_seconds = (int(figure) for figure in figures[:4])
         point.ring_p50, point.ring_p95 = figures[4], figures[5]
@@ -119,6 +141,16 @@ def _buckets() -> str:
 
 def _column(by: Group | None) -> str:
     return f"call.{by.value}" if by else "NULL"
+
+
+def _plain_sql() -> str:
+    return f"""
+        WITH bucket AS ({_buckets()})
+        SELECT place, COUNT(*), COUNT(answered_at)
+        FROM bucket JOIN {Call._meta.db_table} AS call ON call.started_at >= starts AND call.started_at < ends
+        WHERE call.ended_at IS NOT NULL AND call.started_at >= %s AND call.started_at < %s
+        GROUP BY place
+    """  # noqa: S608 - a table of ours
 
 
 def _counts_sql(by: Group | None) -> str:
@@ -181,6 +213,10 @@ def _bucket_params(spans: Sequence[Span]) -> list[Any]:
 def _bounds(spans: Sequence[Span]) -> list[Any]:
     """Return the bounds of all spans together, which let the index on the start do its work."""
     return [_param(spans[0].start), _param(spans[-1].end)]
+
+
+def _counted(spans: Sequence[Span]) -> list[Any]:
+    return [*_bucket_params(spans), *_bounds(spans)]
 
 
 def _run(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:

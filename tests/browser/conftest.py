@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 # Playwright runs an event loop in the test's own thread; Django then needs to be told that this is no async code.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 # The browser's own errands to its maker: there is no network, and none is wanted.
+NO_SOCKET = ("WebSocket connection to", "Failed to load resource: net::ERR")
+NOT_SIGNED_IN = "Failed to load resource: the server responded with a status of 401"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -40,11 +42,20 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page in a context of its own that fails the test if the page asks another host for anything."""
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, locale="en-GB")
+    """A page in a context of its own that fails the test if it asks another host for anything, or finds fault.
+
+    Faults are errors of scripts and whatever the policy forbids. That there is no socket is none: tests of
+    what a page does without one use a server that has none.
+    """
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, locale="en-GB", timezone_id="Europe/Berlin")
     page = context.new_page()
-    foreign: list[str] = []
-    page.on("request", lambda request: foreign.append(request.url) if "//localhost" not in request.url else None)
+    asked: list[str] = []
+    faults: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
     yield page
     context.close()
-    assert [url for url in foreign if not url.startswith(("data:", "blob:"))] == []
+    ours = ("data:", "blob:", "http://localhost:", "http://127.0.0.1:")
+    assert [url for url in asked if not url.startswith(ours)] == []
+    assert [fault for fault in faults if not fault.startswith((*NO_SOCKET, NOT_SIGNED_IN))] == []

@@ -57,7 +57,8 @@ FORWARDED = "+12025550199"
 MILLISECOND = timedelta(milliseconds=1)
 
 
-def _seconds(number: float) -> timedelta:
+def seconds_of(number: float) -> timedelta:
+    """Return a number of seconds, to the millisecond."""
     return timedelta(milliseconds=round(number * 1000))
 
 
@@ -86,7 +87,7 @@ class Sample:
 
     def batches(self, *, size: int = 5_000) -> Iterator[list[Event]]:
         """Yield all events in the order in which they were received, at most `size` at a time."""
-        events = _Organisation(self).events()
+        events = Organisation(self).events()
         while batch := list(islice(events, size)):
             yield batch
 
@@ -122,7 +123,7 @@ def _is_dialable(number: str) -> bool:
         return False
 
 
-class _Organisation:
+class Organisation:
     """The people of one sample, and what they do with their telephones."""
 
     def __init__(self, sample: Sample) -> None:
@@ -170,7 +171,7 @@ class _Organisation:
             while waiting and waiting[0][0] <= start:
                 yield heapq.heappop(waiting)[2]
             answered = True if place in odd else ongoing
-            events = self._call(f"{self.tag}{place + 1}", start, answered=answered, ended=ongoing is None)
+            events = self.call(f"{self.tag}{place + 1}", start, answered=answered, ended=ongoing is None)
             if place in odd:
                 events = self._odd(events, odd[place])
             elif place in late:
@@ -212,7 +213,7 @@ class _Organisation:
     def _ongoing_starts(self) -> list[tuple[datetime, bool | None]]:
         """Choose when the calls in progress started, and whether they are answered by now; every other one is."""
         kinds = [((3, 40), False) if place % 2 else ((45, 900), True) for place in range(self.sample.ongoing)]
-        return [(self.until - _seconds(self.rng.uniform(*age)), answered) for age, answered in kinds]
+        return [(self.until - seconds_of(self.rng.uniform(*age)), answered) for age, answered in kinds]
 
     def _parties(self) -> tuple[str, str, dict[str, Any]]:
         """Choose who calls whom, and what the exchange says about the caller."""
@@ -228,7 +229,7 @@ class _Organisation:
             return self.callers[rank], line, self.caller_names[rank] if rank < len(self.caller_names) else {}
         return line, self.callers[rank], {}
 
-    def _call(self, call_id: str, start: datetime, *, answered: bool | None, ended: bool) -> list[Event]:
+    def call(self, call_id: str, start: datetime, *, answered: bool | None, ended: bool) -> list[Event]:
         """Invent the events of one call; chance says whether it is answered, unless `answered` does."""
         rng, latest = self.rng, self.until - LAST_END
         calling, called, said = self._parties()
@@ -244,9 +245,9 @@ class _Organisation:
         if answered:
             desk = next((line for line in (called, calling) if line in self.agents), None) or rng.choice(self.desks)
             agent = self.agents[desk] if rng.random() < 0.5 else {}
-            told.append((EventType.ANSWERED, min(start + _seconds(ring), latest), agent))
+            told.append((EventType.ANSWERED, min(start + seconds_of(ring), latest), agent))
         if ended:
-            told.append((EventType.ENDED, min(start + _seconds(ring + talk), latest), {}))
+            told.append((EventType.ENDED, min(start + seconds_of(ring + talk), latest), {}))
         return [
             Event(
                 event_id=f"{call_id}-{place}",
@@ -265,7 +266,7 @@ class _Organisation:
         ]
 
     def _delayed(self, event: Event, seconds: float) -> Event:
-        return replace(event, received_at=min(event.received_at + _seconds(seconds), self.until))
+        return replace(event, received_at=min(event.received_at + seconds_of(seconds), self.until))
 
     def _odd(self, events: list[Event], odd: Anomaly) -> list[Event]:
         """Return the events of an answered call, changed so that they show an oddity."""
@@ -273,9 +274,9 @@ class _Organisation:
         if odd is Anomaly.NO_START:
             return [answer, end]
         if odd is Anomaly.ANSWER_AFTER_END:
-            return [start, _dated(answer, end.occurred_at + _seconds(0.7)), end]
+            return [start, _dated(answer, end.occurred_at + seconds_of(0.7)), end]
         if odd is Anomaly.END_BEFORE_START:
-            return [_dated(start, end.occurred_at + _seconds(1.2)), answer, end]
+            return [_dated(start, end.occurred_at + seconds_of(1.2)), answer, end]
         if odd is Anomaly.OTHER_NUMBERS:
             # It was forwarded, and its end names the desk where it really rang.
             desk = next((line for line in self.lines if line not in (end.calling_number, end.called_number)), FORWARDED)
@@ -285,7 +286,7 @@ class _Organisation:
             return [replace(event, occurred_at=event.occurred_at + timedelta(minutes=40)) for event in events]
         twice = {Anomaly.TWO_STARTS: start, Anomaly.TWO_ANSWERS: answer, Anomaly.TWO_ENDS: end}[odd]
         again = replace(twice, event_id=f"{twice.call_id}-{len(events) + 1}")
-        return [*events, _dated(again, twice.occurred_at + _seconds(0.4))]
+        return [*events, _dated(again, twice.occurred_at + seconds_of(0.4))]
 
 
 def _dated(event: Event, at: datetime) -> Event:
