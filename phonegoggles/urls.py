@@ -7,6 +7,7 @@ from phonegoggles.health import livez
 
 urlpatterns = [
     path("livez", livez, name="livez"),
+    path("admin/", include("calls.admin.urls")),
     path("admin/", admin.site.urls),
     path("", include("calls.urls")),
 ]

@@ -68,11 +68,11 @@ class PeriodFilter(KeysetFilter):
                 raise IncorrectLookupParameters(f"There is no period {name!r}.")
             _, first, last = self.periods[name]
             today = timezone.localdate()
-            return _midnight(today + timedelta(days=first)), _midnight(today + timedelta(days=last))
-        begin, end = (_read_day(self.days[name]) for name in ("from", "to"))
+            return midnight(today + timedelta(days=first)), midnight(today + timedelta(days=last))
+        begin, end = (read_day(self.days[name]) for name in ("from", "to"))
         return (
-            None if begin is None else _midnight(begin),
-            None if end is None else _midnight(end + timedelta(days=1)),
+            None if begin is None else midnight(begin),
+            None if end is None else midnight(end + timedelta(days=1)),
         )
 
     def choices(self, changelist: Any) -> Iterator[Any]:
@@ -96,11 +96,13 @@ class PeriodFilter(KeysetFilter):
             }
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """Return the first instant of a day."""
     return timezone.make_aware(datetime.combine(day, time()))
 
 
-def _read_day(text: str) -> date | None:
+def read_day(text: str) -> date | None:
+    """Return the day that a text names, None for an empty one; raise IncorrectLookupParameters."""
     if not text:
         return None
     try:
