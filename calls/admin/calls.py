@@ -27,19 +27,30 @@ from calls.admin.display import (
     status_label,
     whole,
 )
-from calls.admin.filters import AnomalyFilter, ClientFilter, DirectionFilter, PeriodFilter, ProgressFilter, StatusFilter
+from calls.admin.export import Column, ExportsCSV, plainly, utc
+from calls.admin.filters import (
+    AnomalyFilter,
+    ClientFilter,
+    CountryFilter,
+    DirectionFilter,
+    DurationFilter,
+    PeriodFilter,
+    ProgressFilter,
+    StatusFilter,
+)
 from calls.admin.latest import other_calls_of
 from calls.admin.paging import KeysetAdmin, Search
 from calls.admin.picture import picture_of
 from calls.admin.player import recordings_of
 from calls.admin.search import CALL_ORDER, exact_calls, find_calls
 from calls.admin.timeline import EVENTS_A_PAGE, events_of, page_number, pages_of, timeline_of
+from calls.domain.vocabulary import Anomaly
 from calls.models import Call
 from calls.operations.annotate import annotate
 
 
 @admin.register(Call)
-class CallAdmin(KeysetAdmin):
+class CallAdmin(ExportsCSV, KeysetAdmin):
     """Every call, the latest start first."""
 
     class Media:
@@ -50,8 +61,20 @@ class CallAdmin(KeysetAdmin):
     keyset = CALL_ORDER
     list_display = ("shown_status", "direction", "calling", "called", "start", "shown_duration", "shown_anomalies")
     list_display_links = ("shown_status", "start")
-    list_defer = ("notes",)
-    list_filter = (PeriodFilter, ClientFilter, StatusFilter, ProgressFilter, DirectionFilter, AnomalyFilter)
+    list_select_related = ("client", "handled_by")
+    list_defer = ("notes", "client__notes")
+    # The first one in use that an index serves leads to the calls; of a rare country that is the best one.
+    list_filter = (
+        PeriodFilter,
+        ClientFilter,
+        CountryFilter,
+        StatusFilter,
+        ProgressFilter,
+        DirectionFilter,
+        DurationFilter,
+        AnomalyFilter,
+    )
+    export_name = "calls"
     search_fields = ("external_id",)
     search_help_text = "Number, how it begins, or call id"
     change_form_outer_before_template = "admin/calls/call/picture.html"
@@ -97,6 +120,22 @@ class CallAdmin(KeysetAdmin):
     ) -> tuple["QuerySet[Call]", bool]:
         """Return the calls with exactly this id, where Django itself asks."""
         return queryset.filter(exact_calls(search_term)), False
+
+    def export_columns(self, request: HttpRequest) -> list[Column]:
+        """Return what is written of each call; whose number it is only for those who may see clients."""
+        sees_clients = request.user.has_perm("calls.view_client")
+        return [
+            plainly("external_id", "call_id"),
+            *(plainly(name) for name in ("id", "status", "direction", "call_type", "calling_number", "called_number")),
+            ("client", lambda call: call.client.name if sees_clients and call.client else ""),
+            ("handled_by", lambda call: call.handled_by.get_username() if call.handled_by else ""),
+            *(utc(name) for name in ("started_at", "ringing_at", "answered_at", "ended_at")),
+            plainly("duration", "duration_seconds"),
+            *(plainly(name) for name in ("ring_seconds", "talk_seconds", "hold_seconds")),
+            ("transferred_to", lambda call: call.state.transferred_to or ""),
+            plainly("cause"),
+            ("anomalies", lambda call: " ".join(Anomaly(call.anomalies).codes())),
+        ]
 
     # -- Who may do what ------------------------------------------------------------------------
 
