@@ -17,9 +17,9 @@ from django.utils import timezone
 from django.utils.http import urlencode
 
 from calls.admin.addresses import number_link
-from calls.admin.display import NOTHING, length, link, moment, short
+from calls.admin.display import NOTHING, link, moment, short
 from calls.admin.filters import midnight, read_day
-from calls.admin.picture import span
+from calls.admin.picture import roughly
 from calls.domain.instants import write_instant
 from calls.domain.missed import Returned, Wait
 from calls.domain.state import whole_seconds
@@ -133,8 +133,8 @@ def wait_row(wait: Wait, *, sees_client: bool = False) -> dict[str, Any]:
         "how": HOW[contact.how] if contact else "",
         "by": short(contact.handled_by, width=20) if contact else "",
         "returned": link(_call_url(contact.call), moment(contact.at)) if contact else "",
-        "waited": length(whole_seconds(wait.waited)) if wait.waited is not None else "",
-        "waiting": span(whole_seconds(timezone.now() - wait.first_missed_at)),
+        "waited": roughly(whole_seconds(wait.waited)) if wait.waited is not None else "",
+        "waiting": roughly(whole_seconds(timezone.now() - wait.first_missed_at)),
     }
 
 

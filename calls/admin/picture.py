@@ -167,6 +167,14 @@ def span(seconds: int) -> str:
     return f"{days:,} d {clock(rest)}" if days else clock(seconds)
 
 
+def roughly(seconds: int) -> str:
+    """Return a length as people say it: 5 s, 15 min, 14 h 18 min, 3 d 4 h."""
+    for (large, name), (small, part) in (((_DAY, "d"), (_HOUR, "h")), ((_HOUR, "h"), (_MINUTE, "min"))):
+        if seconds >= large:
+            return f"{seconds // large:,} {name} {seconds % large // small} {part}"
+    return f"{seconds // _MINUTE} min" if seconds >= _MINUTE else f"{seconds} s"
+
+
 def _after(call: Call, at: datetime) -> str:
     passed = at - call.started_at
     return f"−{span(whole_seconds(-passed))}" if passed < timedelta() else f"+{span(whole_seconds(passed))}"
