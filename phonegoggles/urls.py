@@ -3,12 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from calls.admin.dashboard import figures
 from phonegoggles.health import livez
 
 urlpatterns = [
     path("livez", livez, name="livez"),
-    path("admin/figures/", admin.site.admin_view(figures), name="dashboard-figures"),
+    path("admin/", include("calls.admin.urls")),
     path("admin/", admin.site.urls),
     path("", include("calls.urls")),
 ]

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
+from calls.admin.addresses import number_link
 from calls.admin.display import (
     NOTHING,
     anomaly_labels,
@@ -27,36 +28,60 @@ from calls.admin.display import (
     whole,
 )
 from calls.admin.explain import explained
-from calls.admin.filters import AnomalyFilter, ClientFilter, DirectionFilter, PeriodFilter, ProgressFilter, StatusFilter
+from calls.admin.export import Column, ExportsCSV, plainly, utc
+from calls.admin.filters import (
+    AnomalyFilter,
+    ClientFilter,
+    CountryFilter,
+    DirectionFilter,
+    DurationFilter,
+    PeriodFilter,
+    ProgressFilter,
+    StatusFilter,
+)
+from calls.admin.latest import other_calls_of
 from calls.admin.paging import KeysetAdmin, Search
+from calls.admin.picture import picture_of
 from calls.admin.player import recordings_of
 from calls.admin.search import CALL_ORDER, exact_calls, find_calls
 from calls.admin.span_filter import AnsweredFilter, SpanFilter
-from calls.admin.timeline import EVENTS_AT_MOST, timeline_of
+from calls.admin.timeline import EVENTS_A_PAGE, events_of, page_number, pages_of, timeline_of
+from calls.domain.vocabulary import Anomaly
 from calls.models import Call
 from calls.operations.annotate import annotate
 
 
 @admin.register(Call)
-class CallAdmin(KeysetAdmin):
+class CallAdmin(ExportsCSV, KeysetAdmin):
     """Every call, the latest start first."""
+
+    class Media:
+        """What the pictures need."""
+
+        css = {"all": ["calls/analysis.css"]}
 
     keyset = CALL_ORDER
     list_display = ("shown_status", "direction", "calling", "called", "start", "shown_duration", "shown_anomalies")
     list_display_links = ("shown_status", "start")
-    list_defer = ("notes",)
+    list_select_related = ("client", "handled_by")
+    list_defer = ("notes", "client__notes")
+    # The first one in use that an index serves leads to the calls; of a rare country that is the best one.
     list_filter = (
         SpanFilter,
         PeriodFilter,
         ClientFilter,
+        CountryFilter,
         StatusFilter,
         ProgressFilter,
         AnsweredFilter,
         DirectionFilter,
+        DurationFilter,
         AnomalyFilter,
     )
+    export_name = "calls"
     search_fields = ("external_id",)
     search_help_text = "Number, how it begins, or call id"
+    change_form_outer_before_template = "admin/calls/call/picture.html"
     change_form_outer_after_template = "admin/calls/call/below.html"
     fieldsets = (
         (
@@ -100,6 +125,23 @@ class CallAdmin(KeysetAdmin):
         """Return the calls with exactly this id, where Django itself asks."""
         return queryset.filter(exact_calls(search_term)), False
 
+    def export_columns(self, request: HttpRequest) -> list[Column]:
+        """Return what is written of each call; whose number it is only for those who may see clients."""
+        sees_clients = request.user.has_perm("calls.view_client")
+        return [
+            plainly("external_id", "call_id"),
+            *(plainly(name) for name in ("id", "status", "direction", "call_type", "calling_number", "called_number")),
+            ("client", lambda call: call.client.name if sees_clients and call.client else ""),
+            ("handled_by", lambda call: call.handled_by.get_username() if call.handled_by else ""),
+            *(utc(name) for name in ("started_at", "ringing_at", "answered_at", "ended_at")),
+            plainly("duration", "duration_seconds"),
+            *(plainly(name) for name in ("ring_seconds", "talk_seconds", "hold_seconds")),
+            # Building the state of every call would take a third of the time.
+            ("transferred_to", lambda call: (call.transfer_target and call.state.transferred_to) or ""),
+            plainly("cause"),
+            ("anomalies", lambda call: " ".join(Anomaly(call.anomalies).codes()) if call.anomalies else ""),
+        ]
+
     # -- Who may do what ------------------------------------------------------------------------
 
     def has_view_permission(self, request: HttpRequest, obj: Call | None = None) -> bool:
@@ -142,16 +184,30 @@ class CallAdmin(KeysetAdmin):
         if obj is not None:
             if request.user.has_perm("calls.view_callrecording"):
                 context |= recordings_of(obj)
-            sees_events = request.user.has_perm("calls.view_callevent")
-            context["timeline"] = timeline_of(obj, linked=sees_events)
-            context["timeline_at_most"] = EVENTS_AT_MOST
+            context |= self._events_of(request, obj)
             context |= explained(obj)
-            if sees_events:
-                context["events_url"] = (
-                    reverse("admin:calls_callevent_changelist") + "?" + urlencode({"q": obj.external_id})
-                )
+            context["other_calls"] = other_calls_of(obj)
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **options)
         return response
+
+    def _events_of(self, request: HttpRequest, call: Call) -> dict[str, Any]:
+        """Return a page of the call's events, and the picture."""
+        sees_events = request.user.has_perm("calls.view_callevent")
+        page, pages = page_number(request.GET.get("events", ""), events=call.version), pages_of(call.version)
+        events = events_of(call, page=page)
+        context = {
+            "picture": picture_of(call, events, at=timezone.now()),
+            "timeline": timeline_of(call, events, linked=sees_events),
+            "event_pages": pages > 1,
+            "events_first": (page - 1) * EVENTS_A_PAGE + 1,
+            "events_last": (page - 1) * EVENTS_A_PAGE + len(events),
+            "events_before": page - 1,
+            "events_after": page + 1 if page < pages else 0,
+        }
+        if sees_events:
+            query = urlencode({"q": call.external_id})
+            context["events_url"] = f"{reverse('admin:calls_callevent_changelist')}?{query}"
+        return context
 
     # -- Columns and fields ---------------------------------------------------------------------
 
@@ -168,12 +224,12 @@ class CallAdmin(KeysetAdmin):
     @admin.display(description="calling number")
     def calling(self, call: Call) -> SafeString | str:
         """Show who called."""
-        return number(call.calling_number, call.calling_as_sent)
+        return number_link(call.calling_number, call.calling_as_sent)
 
     @admin.display(description="called number")
     def called(self, call: Call) -> SafeString | str:
         """Show who was called."""
-        return number(call.called_number, call.called_as_sent)
+        return number_link(call.called_number, call.called_as_sent)
 
     @admin.display(description="start (UTC)")
     def start(self, call: Call) -> SafeString | str:

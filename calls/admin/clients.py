@@ -1,5 +1,6 @@
 """Clients and their numbers; whoever gets a number gets its calls, also the earlier ones."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
@@ -16,6 +17,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from calls.admin.again import ChecksAgain
 from calls.admin.display import NOTHING, moment, number, short
+from calls.admin.export import STRETCH, Column, ExportsCSV, plainly, utc
 from calls.admin.latest import CALLS_AT_MOST, latest_calls_of
 from calls.domain.numbers import is_e164, suggest_e164
 from calls.models import Client, ClientNumber
@@ -106,11 +108,13 @@ class NumberInline(TabularInline):
 
 
 @admin.register(Client)
-class ClientAdmin(ChecksAgain, ModelAdmin):
+class ClientAdmin(ExportsCSV, ChecksAgain, ModelAdmin):
     """Everybody whom the organisation talks to."""
 
     overtaken = NumberTaken
     list_display = ("shown_name", "shown_company", "shown_email", "shown_numbers", "created")
+    list_after_template = "admin/calls/export_link.html"
+    export_name = "clients"
     search_fields = ("name", "company", "email")
     search_help_text = "Name, company, e-mail address or number"
     ordering = ("name", "id")
@@ -137,6 +141,19 @@ class ClientAdmin(ChecksAgain, ModelAdmin):
             return found, may_have_duplicates
         owners = ClientNumber.objects.filter(number__startswith=beginning).values("client")
         return found | queryset.filter(Q(pk__in=owners)), may_have_duplicates
+
+    def export_columns(self, request: HttpRequest) -> list[Column]:
+        """Return what is written of each client."""
+        return [
+            *(plainly(name) for name in ("id", "name", "company", "email")),
+            ("phone_numbers", lambda client: " ".join(client.phone_numbers)),
+            utc("created_at"),
+        ]
+
+    def export_rows(self, changelist: Any) -> Iterator[Client]:
+        """Yield all clients of the list, in its order."""
+        found: Iterator[Client] = changelist.queryset.iterator(chunk_size=STRETCH)
+        return found
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         """Return the form, with a small field for the notes: most are short."""

@@ -1,14 +1,17 @@
 """The log of events, as it was reported. It is for looking at only."""
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from calls.admin.display import NOTHING, call_link, moment, plain, pretty, short, whole
+from calls.admin.export import Column, ExportsCSV, plainly, utc
+from calls.admin.filters import PeriodFilter, WordFilter
 from calls.admin.paging import KeysetAdmin, Search
 from calls.admin.search import find_events
+from calls.domain.vocabulary import EventType, Source
 from calls.models import CallEvent
 
 
@@ -17,8 +20,45 @@ def is_end_of_its_call(event: CallEvent) -> bool:
     return event.type == event.call.ended_by and event.occurred_at == event.call.ended_at
 
 
+class ArrivalFilter(PeriodFilter):
+    """When the event arrived; the list is in that order, but no index tells where a day begins in it."""
+
+    title = "received"
+    column = "received_at"
+    fits_every_index = False
+
+    def conditions(self) -> tuple[Q, Q]:
+        """Return the range of the time, as something to be checked row by row."""
+        served, _ = super().conditions()
+        return Q(), served
+
+
+class TypeFilter(WordFilter):
+    """What happened; no index serves it."""
+
+    title = "type"
+    parameter_name = "type"
+    words = [(word.value, plain(word)) for word in EventType]
+
+    def condition(self, word: str) -> tuple[Q, Q]:
+        """Return the type, as something to be checked row by row."""
+        return Q(), Q(type=word)
+
+
+class SourceFilter(WordFilter):
+    """Which vocabulary it came in; the unique index of ids begins with it, but is in another order."""
+
+    title = "source"
+    parameter_name = "source"
+    words = [(word.value, plain(word)) for word in Source]
+
+    def condition(self, word: str) -> tuple[Q, Q]:
+        """Return the source, as something to be checked row by row."""
+        return Q(), Q(source=word)
+
+
 @admin.register(CallEvent)
-class CallEventAdmin(KeysetAdmin):
+class CallEventAdmin(ExportsCSV, KeysetAdmin):
     """Every event that was reported, the latest arrival first."""
 
     list_display = (
@@ -32,6 +72,8 @@ class CallEventAdmin(KeysetAdmin):
     )
     list_select_related = ("call",)
     list_defer = ("metadata", "call__notes")
+    list_filter = (ArrivalFilter, TypeFilter, SourceFilter)
+    export_name = "events"
     search_fields = ("event_id",)
     search_help_text = "Event id, call id or number"
     fieldsets = (
@@ -44,6 +86,19 @@ class CallEventAdmin(KeysetAdmin):
     def search(self, text: str) -> Search:
         """Return the branches on which the events of an id or a number lie."""
         return find_events(text)
+
+    def export_columns(self, request: HttpRequest) -> list[Column]:
+        """Return what is written of each event, without its metadata."""
+        return [
+            plainly("event_id"),
+            ("call_id", lambda event: event.call.external_id),
+            plainly("word", "event"),
+            *(plainly(name) for name in ("type", "source", "calling_number", "called_number")),
+            utc("occurred_at"),
+            utc("received_at"),
+            plainly("cause"),
+            plainly("transfer_to"),
+        ]
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[CallEvent]", search_term: str

@@ -1,21 +1,25 @@
 """By what the list of calls can be narrowed."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import F, Q
-from django.db.models.lookups import GreaterThan
+from django.db.models.functions import Substr
+from django.db.models.lookups import GreaterThan, In
 from django.http import HttpRequest
 from django.utils import timezone
 
 from calls.admin.paging import KeysetFilter
 from calls.domain.vocabulary import OUTCOMES, Anomaly, CallStatus, Direction
-from calls.models import Client
+from calls.domain.countries import Country, countries
+from calls.models import Call, Client
 
 FIRST_YEAR, LAST_YEAR = 1970, 2099
+# A country with no more calls than these (each way) is found by its numbers, any other by looking through calls.
+CALLS_OF_A_RARE_COUNTRY = 2_000
 
 
 class PeriodFilter(KeysetFilter):
@@ -68,21 +72,16 @@ class PeriodFilter(KeysetFilter):
                 raise IncorrectLookupParameters(f"There is no period {name!r}.")
             _, first, last = self.periods[name]
             today = timezone.localdate()
-            return _midnight(today + timedelta(days=first)), _midnight(today + timedelta(days=last))
-        begin, end = (_read_day(self.days[name]) for name in ("from", "to"))
+            return midnight(today + timedelta(days=first)), midnight(today + timedelta(days=last))
+        begin, end = (read_day(self.days[name]) for name in ("from", "to"))
         return (
-            None if begin is None else _midnight(begin),
-            None if end is None else _midnight(end + timedelta(days=1)),
+            None if begin is None else midnight(begin),
+            None if end is None else midnight(end + timedelta(days=1)),
         )
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Yield the named periods as links, and keep what the form of free days has to carry along."""
-        self.others = [
-            (name, value)
-            for name, values in changelist.filter_params.items()
-            if name not in self.parameters()
-            for value in values
-        ]
+        self.others = others_than(self.parameters(), changelist)
         yield {
             "selected": not self.value() and not any(self.days.values()),
             "query_string": changelist.get_query_string(remove=["period", "from", "to"]),
@@ -96,11 +95,13 @@ class PeriodFilter(KeysetFilter):
             }
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """Return the first instant of a day."""
     return timezone.make_aware(datetime.combine(day, time()))
 
 
-def _read_day(text: str) -> date | None:
+def read_day(text: str) -> date | None:
+    """Return the day that a text names, None for an empty one; raise IncorrectLookupParameters."""
     if not text:
         return None
     try:
@@ -218,3 +219,110 @@ class ClientFilter(KeysetFilter):
         """Return the client's calls, which an index holds."""
         text = self.value()
         return (Q(client=int(text)), Q()) if text else (Q(), Q())
+
+
+class FormFilter(KeysetFilter):
+    """A filter by what is typed or chosen in a small form, which carries the other filters along."""
+
+    names: Sequence[str] = ()
+
+    def __init__(self, request: HttpRequest, params: dict[str, list[str]], model: Any, model_admin: Any) -> None:
+        self.given = {name: params.pop(name, [""])[-1].strip() for name in self.names}
+        self.parameter_name = self.names[0]
+        super().__init__(request, params, model, model_admin)
+        if given := {name: value for name, value in self.given.items() if value}:
+            self.used_parameters.update(given)
+
+    @classmethod
+    def parameters(cls) -> Sequence[str]:
+        """Return the filter's parameters in the query string."""
+        return cls.names
+
+    def expected_parameters(self) -> list[str | None]:
+        """Return the filter's parameters, as Django asks for them."""
+        return [*self.names]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return something, or Django would leave the filter out."""
+        return [("form", "form")]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Yield the way out, if anything is chosen, and keep what the form has to carry along."""
+        self.others = others_than(self.names, changelist)
+        if any(self.given.values()):
+            yield {
+                "selected": False,
+                "query_string": changelist.get_query_string(remove=[*self.names]),
+                "display": "All",
+            }
+
+
+class DurationFilter(FormFilter):
+    """How long a completed call took, from … to … seconds, both included; no index serves it."""
+
+    title = "duration"
+    names = ("min_duration", "max_duration")
+    template = "admin/calls/duration_filter.html"
+
+    def conditions(self) -> tuple[Q, Q]:
+        """Return the bounds, as something to be checked row by row."""
+        condition = Q()
+        for name, side in zip(self.names, ("gte", "lte"), strict=True):
+            text = self.given[name]
+            if text and not re.fullmatch("[0-9]{1,10}", text):
+                raise IncorrectLookupParameters(f"{text!r} is no number of seconds.")
+            if text:
+                condition &= Q(**{f"duration__{side}": int(text)})
+        return Q(), condition
+
+
+class CountryFilter(FormFilter):
+    """The other party's country, by how its number begins; of a call of unknown direction, either party's."""
+
+    title = "country"
+    names = ("country",)
+    template = "admin/calls/country_filter.html"
+
+    @property
+    def countries(self) -> Iterable[Country]:
+        """All that can be chosen."""
+        return countries().values()
+
+    def conditions(self) -> tuple[Q, Q]:
+        """Return the country's calls: by their ids if they are few, else as something to be checked row by row."""
+        key = self.given["country"]
+        if not key:
+            return Q(), Q()
+        if key not in countries():
+            raise IncorrectLookupParameters(f"There is no country {key!r}.")
+        calling, called = (_begins_as(column, countries()[key]) for column in ("calling_number", "called_number"))
+        remote = (
+            Q(direction=Direction.INBOUND) & calling
+            | Q(direction=Direction.OUTBOUND) & called
+            | Q(direction=Direction.UNKNOWN) & (calling | called)
+        )
+        ids: list[Any] = []
+        for side in (calling, called):
+            # The index of the numbers begins with them: a range of it holds the country's calls.
+            found = Call.objects.filter(side).order_by().values_list("pk", flat=True)[: CALLS_OF_A_RARE_COUNTRY + 1]
+            ids += found
+            if len(found) > CALLS_OF_A_RARE_COUNTRY:
+                return Q(), remote
+        return Q(pk__in=ids) & remote, Q()
+
+
+def _begins_as(column: str, country: Country) -> Q:
+    """Return the condition that a number is of a country."""
+    code = country.calling_code
+    condition = Q(**{f"{column}__gte": code, f"{column}__lt": code[:-1] + chr(ord(code[-1]) + 1)})
+    if country.areas:
+        width = len(country.areas[0])
+        condition &= Q(In(Substr(column, 1, width), list(country.areas)))
+    return condition
+
+
+def others_than(names: Sequence[str], changelist: Any) -> list[tuple[str, str]]:
+    """Return the parameters of a list that a filter's form has to carry along."""
+    return [
+        (name, value) for name, values in changelist.filter_params.items() if name not in names for value in values
+    ]

@@ -20,12 +20,14 @@ from calls.models import (
     WebhookSource,
 )
 
-MENU: list[tuple[str, list[tuple[type[Model], str, str]]]] = [
+# An entry leads to a model's list, or to a screen by the name of its address; calls are what all such screens show.
+MENU: list[tuple[str, list[tuple[type[Model] | str, str, str]]]] = [
     (
         "Calls",
         [
             (Call, "Calls", "call"),
             (CallEvent, "Events", "list_alt"),
+            ("missed-calls", "Missed calls", "phone_missed"),
             (CallRecording, "Recordings", "graphic_eq"),
             (Client, "Clients", "contacts"),
         ],
@@ -55,14 +57,20 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = []
     for title, entries in MENU:
         items = [
-            {
-                "title": name,
-                "icon": icon,
-                "link": reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_changelist"),
-            }
-            for model, name, icon in entries
-            if admin.site.is_registered(model) and admin.site.get_model_admin(model).has_view_permission(request)
+            {"title": name, "icon": icon, "link": address}
+            for target, name, icon in entries
+            if (address := _address(request, target))
         ]
         if items:
             groups.append({"title": title, "separator": bool(groups), "items": items})
     return groups
+
+
+def _address(request: HttpRequest, target: type[Model] | str) -> str:
+    """Return where an entry leads; empty if this person may not look at it."""
+    if isinstance(target, str):
+        return reverse(target) if request.user.has_perm("calls.view_call") else ""
+    registered = admin.site.is_registered(target)
+    if not registered or not admin.site.get_model_admin(target).has_view_permission(request):
+        return ""
+    return reverse(f"admin:{target._meta.label_lower.replace('.', '_')}_changelist")

@@ -66,6 +66,8 @@ class KeysetChangeList(ChangeList):
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
         self.title = capfirst(self.opts.verbose_name_plural)
+        # The same filters, all pages of them.
+        self.export_url = f"export.csv{self.get_query_string()}"
 
     def get_queryset(
         self, request: HttpRequest, exclude_parameters: list[str | None] | None = None

@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from django.db.models.functions import Left
 from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -13,6 +14,8 @@ from calls.domain.recordings import RecordingStatus
 from calls.models import Call, CallRecording
 
 RECORDINGS_AT_MOST = 20
+# So much of what was said is shown on the call's page.
+TRANSCRIPT_AT_MOST = 4_000
 COLOURS: dict[RecordingStatus, str] = {
     RecordingStatus.PENDING: "info",
     RecordingStatus.RECORDING: "primary",
@@ -25,7 +28,8 @@ COLOURS: dict[RecordingStatus, str] = {
 
 def recordings_of(call: Call) -> dict[str, Any]:
     """Return a call's latest recordings as its page shows them, and where all are listed, if there are more."""
-    found = list(call.recordings.order_by("-created_at", "-id").defer("transcript")[: RECORDINGS_AT_MOST + 1])
+    recordings = call.recordings.order_by("-created_at", "-id").defer("transcript")
+    found = list(recordings.annotate(said=Left("transcript", TRANSCRIPT_AT_MOST + 1))[: RECORDINGS_AT_MOST + 1])
     query = urlencode({"q": str(call.external_id)})
     more = f"{reverse('admin:calls_callrecording_changelist')}?{query}" if len(found) > RECORDINGS_AT_MOST else ""
     return {
@@ -35,7 +39,8 @@ def recordings_of(call: Call) -> dict[str, Any]:
     }
 
 
-def _row(recording: CallRecording) -> dict[str, Any]:
+def _row(recording: Any) -> dict[str, Any]:
+    sure = recording.transcript_confidence
     return {
         "url": reverse("admin:calls_callrecording_change", args=[recording.pk]),
         "created": moment(recording.created_at),
@@ -43,6 +48,9 @@ def _row(recording: CallRecording) -> dict[str, Any]:
         "duration": length(recording.duration),
         "size": size(recording),
         "player": player(recording),
+        "transcript": recording.said[:TRANSCRIPT_AT_MOST],
+        "cut": len(recording.said) > TRANSCRIPT_AT_MOST,
+        "confidence": "" if sure is None else f"{sure:.0%}",
     }
 
 

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from calls.admin.asking import AsksFirst, asks_first
 from calls.admin.display import NOTHING, call_link, length, moment, plain, whole
+from calls.admin.export import Column, ExportsCSV, plainly, utc
 from calls.admin.filters import PeriodFilter, WordFilter
 from calls.admin.paging import KeysetAdmin, Search
 from calls.admin.player import player, progress, size
@@ -40,7 +41,7 @@ class ProgressFilter(WordFilter):
 
 
 @admin.register(CallRecording)
-class CallRecordingAdmin(AsksFirst, KeysetAdmin):
+class CallRecordingAdmin(AsksFirst, ExportsCSV, KeysetAdmin):
     """Every recording, the latest first."""
 
     keyset = ("created_at", "id")
@@ -49,6 +50,7 @@ class CallRecordingAdmin(AsksFirst, KeysetAdmin):
     list_select_related = ("call",)
     list_defer = ("transcript", "call__notes")
     list_filter = (CreationFilter, ProgressFilter)
+    export_name = "recordings"
     search_fields = ("id",)
     search_help_text = "Call id or number"
     actions_detail = ("delete_file_and_transcript",)
@@ -72,6 +74,21 @@ class CallRecordingAdmin(AsksFirst, KeysetAdmin):
     def search(self, text: str) -> Search:
         """Return the branches on which the recordings of a call or a number lie."""
         return find_recordings(text)
+
+    def export_columns(self, request: HttpRequest) -> list[Column]:
+        """Return what is written of each recording, without what was said."""
+        return [
+            plainly("id"),
+            ("call_id", lambda recording: recording.call.external_id),
+            plainly("status"),
+            utc("created_at"),
+            utc("updated_at"),
+            plainly("duration", "duration_seconds"),
+            plainly("file_size", "file_size_bytes"),
+            *(plainly(name) for name in ("format", "file_url", "file_path", "transcript_confidence")),
+            utc("deleted_at"),
+            plainly("deleted_why"),
+        ]
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[CallRecording]", search_term: str

@@ -1,4 +1,4 @@
-"""The events of one call as a line through time."""
+"""The events of one call as a line through time, a page at a time."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,17 +11,36 @@ from calls.domain.numbers import canonical
 from calls.domain.vocabulary import RANKS, Source
 from calls.models import Call, CallEvent
 
-EVENTS_AT_MOST = 500
+EVENTS_A_PAGE = 200
 # An event that arrived later than this is said to be late.
 WORTH_A_WORD = timedelta(seconds=10)
 _RANK = Case(*(When(type=kind, then=Value(rank)) for kind, rank in RANKS.items()))
 
 
-def timeline_of(call: Call, *, linked: bool) -> list[dict[str, Any]]:
-    """Return a call's first events, in the order in which they are taken, as its page shows them."""
+def page_number(text: str, *, events: int) -> int:
+    """Return which page of a call's events a parameter asks for, from 1; the nearest that there is."""
+    wanted = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1
+    return min(max(1, wanted), pages_of(events))
+
+
+def pages_of(events: int) -> int:
+    """Return on how many pages a call's events are shown."""
+    return max(1, -(-events // EVENTS_A_PAGE))
+
+
+def events_of(call: Call, *, page: int = 1) -> list[CallEvent]:
+    """Return one page of a call's events, in the order in which they are taken.
+
+    The events of one call are all sorted for that: no index holds this order, and a call has thousands at worst.
+    """
     events = CallEvent.objects.filter(call=call).select_related("user")
-    ordered = events.order_by("occurred_at", _RANK, "event_id", "source")[:EVENTS_AT_MOST]
-    return [_entry(call, event, linked=linked) for event in ordered]
+    begin = (page - 1) * EVENTS_A_PAGE
+    return list(events.order_by("occurred_at", _RANK, "event_id", "source")[begin : begin + EVENTS_A_PAGE])
+
+
+def timeline_of(call: Call, events: list[CallEvent], *, linked: bool) -> list[dict[str, Any]]:
+    """Return a call's events as its page shows them."""
+    return [_entry(call, event, linked=linked) for event in events]
 
 
 def _entry(call: Call, event: CallEvent, *, linked: bool) -> dict[str, Any]:
@@ -40,6 +59,7 @@ def _entry(call: Call, event: CallEvent, *, linked: bool) -> dict[str, Any]:
         "cause": event.cause,
         "transfer_to": short(event.transfer_to or "", width=20),
         "metadata": pretty(event.metadata, one_line=80) if event.metadata else "",
+        "metadata_keys": ", ".join(event.metadata or ())[:60],
     }
 
 

@@ -16,7 +16,7 @@ from calls.domain.vocabulary import ANOMALY_SENTENCES, Anomaly, EventType, Sourc
 from calls.models import Call
 from calls.operations.annotate import annotate
 from calls.operations.record import UnknownCall, record
-from tests.admin.pages import CALLS, call_page, make_staff, text_of, visit
+from tests.admin.pages import CALLS, call_page, link_to, make_staff, text_of, visit
 from tests.build import at, build_event, read_table
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ def page(call: str = "call-1", user: User | None = None) -> str:
 
 def timeline_rows(html: str) -> list[str]:
     """Return the events of the timeline, each as one text."""
-    section = html[html.index('id="timeline"') :]
+    section = html[html.index('id="timeline"') :].partition("</section>")[0]
     return [text_of(row) for row in re.findall(r"<tr class=\"border-t.*?</tr>", section, re.DOTALL)]
 
 
@@ -102,7 +102,7 @@ def test_the_timeline_is_in_the_order_in_which_events_are_taken():
     events += [build_event("dtmf", 1, event_id="b"), build_event("dtmf", 1, event_id="a"), build_event("error", 0)]
     record(list(reversed(events)))
     call = Call.objects.get()
-    shown = [(entry["at"], entry["type"]) for entry in timeline.timeline_of(call, linked=False)]
+    shown = [(entry["at"], entry["type"]) for entry in timeline.timeline_of(call, timeline.events_of(call), linked=False)]
     expected = [event.type.replace("_", " ") for event in sorted(events, key=lambda event: event.key)]
     assert [kind for _, kind in shown] == expected
     ids = [row.event_id for row in sorted((e for e in events if e.type == "dtmf"), key=lambda e: e.key)]
@@ -139,14 +139,22 @@ def test_a_number_that_is_only_spelled_differently_is_no_other_number():
     assert "Other number" not in page()
 
 
-def test_a_long_timeline_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(timeline, "EVENTS_AT_MOST", 3)
-    monkeypatch.setattr("calls.admin.calls.EVENTS_AT_MOST", 3)
-    record([build_event("dtmf", seconds) for seconds in range(5)])
-    html = page()
-    assert len(timeline_rows(html)) == 3
-    assert "These are the first 3 of 5 events." in text_of(html)
+def test_many_events_are_shown_by_pages(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(timeline, "EVENTS_A_PAGE", 3)
+    monkeypatch.setattr("calls.admin.calls.EVENTS_A_PAGE", 3)
+    record([build_event("dtmf", seconds, event_id=f"e{seconds}") for seconds in range(7)])
+    browser = visit()
+    shown, address = [], call_page("call-1")
+    for text in ("Events 1 to 3 of 7.", "Events 4 to 6 of 7.", "Events 7 to 7 of 7."):
+        response = browser.get(address)
+        html = response.content.decode()
+        assert text in text_of(html)
+        shown += [row.split()[0] for row in timeline_rows(html)]
+        address = call_page("call-1") + link_to(response, "next")
+    assert shown == ["+0:00", "+0:01", "+0:02", "+0:03", "+0:04", "+0:05", "+0:06"]
     assert "/admin/calls/callevent/?q=call-1" in html
+    for nonsense in ("0", "99", "-1", "x", "9" * 30):
+        assert browser.get(call_page("call-1"), {"events": nonsense}).status_code == 200
 
 
 def test_a_page_takes_as_many_statements_for_many_events_as_for_one():
