@@ -17,11 +17,13 @@ from calls.api.call_control import (
 from calls.api.calls import CallLog, CallLogs
 from calls.api.clients import ClientCallHistory, ClientDetail, Clients
 from calls.api.history import CallHistory
+from calls.api.live import LiveCalls
 from calls.api.recordings import RecordingDetail, RecordingFile, Recordings
 from calls.api.sip import SetDefault, SIPConfigurationDetail, SIPConfigurations
 from calls.api.statistics import Series, Statistics
 from calls.ingest.views import ProcessEvents, RecordingWebhook, SIPWebhook
 from calls.web.errors import nothing_here
+from calls.web.sockets import NoSuchSocket, speak_websocket
 
 # What a path may name: a call by our UUID or its external id; a row by its UUID or its number.
 CALL = r"(?P<id>[^/]+)"
@@ -59,8 +61,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Webhooks
     re_path(r"^api/webhooks/sip/?$", SIPWebhook.as_view(), name="sip-webhook"),
     re_path(r"^api/webhooks/recording/?$", RecordingWebhook.as_view(), name="recording-webhook"),
+    # Live changes: the answer to whoever does not speak WebSocket there
+    re_path(r"^ws/calls/?$", speak_websocket),
     # Documentation
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(r"^api/docs/?$", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
-    re_path(r"^(?:api|process-events|call-history)(?:/|$)", nothing_here),
+    re_path(r"^(?:api|process-events|call-history|ws)(?:/|$)", nothing_here),
+]
+
+websocket_urlpatterns = [
+    re_path(r"^ws/calls/?$", LiveCalls.as_asgi()),
+    re_path(r"", NoSuchSocket.as_asgi()),
 ]

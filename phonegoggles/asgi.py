@@ -1,9 +1,19 @@
-"""The web entry for servers that speak ASGI: `uvicorn phonegoggles.asgi:application`."""
+"""The web entry for sockets, and for requests beside them: `manage.py serve_asgi`.
+
+Requests take the same way here as in production, through WSGI in threads: Django's own way from
+ASGI to views that wait for a database is slower, and gathers streamed answers in memory first.
+"""
 
 import os
 
-from django.core.asgi import get_asgi_application
+from a2wsgi import WSGIMiddleware
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "phonegoggles.settings")
 
-application = get_asgi_application()
+# First the WSGI entry, which loads the apps; only then can the addresses of sockets be imported.
+requests = WSGIMiddleware(import_string("phonegoggles.wsgi.application"), workers=16)
+sockets = URLRouter(import_string("calls.urls.websocket_urlpatterns"))
+
+application = ProtocolTypeRouter({"http": requests, "websocket": sockets})

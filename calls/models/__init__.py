@@ -2,6 +2,7 @@
 
 from calls.models.access import AccessToken
 from calls.models.calls import Call, CallEvent
+from calls.models.changes import CallChange
 from calls.models.clients import Client, ClientNumber
 from calls.models.idempotency import IdempotentRequest
 from calls.models.recordings import CallRecording
@@ -11,6 +12,7 @@ from calls.models.webhooks import WebhookSource
 __all__ = [
     "AccessToken",
     "Call",
+    "CallChange",
     "CallEvent",
     "CallRecording",
     "Client",
