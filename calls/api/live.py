@@ -74,7 +74,8 @@ class LiveCalls(Socket):
         except Exception as error:  # a handshake is answered for whatever a view is answered for
             await self._leave()
             answer = answer_exception(error, {})
-            await self.deny(JsonResponse(answer.data, status=answer.status_code, headers=answer.headers))
+            headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+            await self.deny(JsonResponse(answer.data, status=answer.status_code, headers=headers))
             return
         await self.accept(chosen_subprotocol(self.scope))
         assert self._listener is not None  # noqa: S101 - it has come in

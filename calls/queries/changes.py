@@ -48,6 +48,7 @@ class Tail:
     """The end of one log, seen by somebody who looks at it again and again."""
 
     def __init__(self, model: type[models.Model]) -> None:
+        self._model = model
         self._table = model._meta.db_table
         self._gaps: list[Gap] = []
         self._looks = 0
@@ -77,8 +78,7 @@ class Tail:
         if with_gaps:
             # These were asked for after all their possible owners had ended.
             self._gaps = [gap for gap in self._gaps if gap.horizon is None or gap.horizon > ended]
-        entries = list(self._number(rows))
-        return entries
+        return list(self._number(rows))
 
     def _number(self, rows: Sequence[tuple[int, UUID]]) -> Iterator[Entry]:
         """Say for each row up to where everything is told with it, and take the gaps between new rows in."""
@@ -133,21 +133,18 @@ class Tail:
         return [(id, call if isinstance(call, UUID) else UUID(call)) for id, call in _rows(sql, values)]
 
     def _begin(self) -> None:
-        """Stand at the end of the log, knowing which of the latest ids are missing."""
-        if connection.vendor != "postgresql":
-            [[top]] = _rows(f"SELECT max(id) FROM {self._table}")  # noqa: S608
-            self.top = top or 0
-            return
-        rows = _rows(
-            f"WITH newest AS (SELECT max(id) AS top FROM {self._table}),"  # noqa: S608
-            f" known AS (SELECT id, lag(id, 1, greatest(top - {LOOK_BACK}, 0)) OVER (ORDER BY id) AS earlier, top"
-            f" FROM newest JOIN {self._table} ON id > top - {LOOK_BACK} AND id <= top)"
-            " SELECT earlier + 1, id - 1, top FROM known WHERE id > earlier + 1 OR id = top ORDER BY id"
-        )
-        for first, last, top in rows:
-            if first <= last:
-                self._gaps.append(Gap(first, last))
-            self.top = top
+        """Stand after the last id given out, knowing which of the latest ones are missing."""
+        self.top = last_id_given_out(self._model)
+        if connection.vendor == "postgresql":
+            floor = max(0, self.top - LOOK_BACK)
+            rows = _rows(
+                "SELECT earlier + 1, id - 1 FROM (SELECT id, lag(id, 1, %s::bigint) OVER (ORDER BY id) AS earlier"
+                f" FROM (SELECT id FROM {self._table} WHERE id > %s AND id <= %s UNION ALL SELECT %s) AS ids)"  # noqa: S608
+                " AS pairs WHERE id > earlier + 1 ORDER BY id",
+                [floor, floor, self.top, self.top + 1],
+            )
+            self._gaps = [Gap(first, last) for first, last in rows]
+            self.look()  # most of these have been given up long ago
 
 
 def entries_between(model: type[models.Model], after: int, upto: int) -> list[tuple[int, UUID]]:
