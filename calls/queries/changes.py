@@ -3,10 +3,11 @@
 Ids are given out when a row is inserted, but become visible in the order of commits: on PostgreSQL
 an id may appear after higher ones did. Whoever only asks for "id > the highest" never sees it. So
 the ids missed so far are kept as gaps, and each look asks for them too. A gap is given up when every
-transaction that was open when it was noticed has ended: a row that was ever to appear has appeared.
+transaction that was writing to the log when it was noticed has ended. Such a transaction is known by
+its lock on the table, which it has from before its first id until after its rows are visible.
 
-Within one call there is no such problem: ids are given out under the call's lock, so they are in
-the order of the commits, and each look takes them in the order of ids.
+Within one call there is no such problem: whoever commits an event of a call has drawn its id after
+those before had committed, and each look takes its rows in the order of ids.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,11 +38,11 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class Gap:
-    """Ids that were skipped; `horizon` is the first transaction id not yet given out after they were noticed."""
+    """Ids that were skipped, and the transactions that may still add them, once these have been looked up."""
 
     first: int
     last: int
-    horizon: int | None = None
+    writers: frozenset[str] | None = None
 
 
 class Tail:
@@ -68,16 +69,14 @@ class Tail:
 
     def look(self) -> list[Entry]:
         """Return what is new, in the order of ids; `behind` says whether there was more than one look takes."""
-        ended = self._ended_transactions()
+        writing = self._look_at_writers()
         self._looks += 1
         with_gaps = bool(self._gaps) and (len(self._gaps) <= MANY_GAPS or self._looks % 10 == 0)
         rows = self._read(with_gaps=with_gaps)
-        fresh = [id for id, _ in rows if id > self.top]
-        self.behind = len(fresh) >= STRETCH
+        self.behind = sum(id > self.top for id, _ in rows) >= STRETCH
         self._fill([id for id, _ in rows if id < self.top])
-        if with_gaps:
-            # These were asked for after all their possible owners had ended.
-            self._gaps = [gap for gap in self._gaps if gap.horizon is None or gap.horizon > ended]
+        if with_gaps:  # which were read after all who could fill them had ended
+            self._gaps = [gap for gap in self._gaps if gap.writers is None or gap.writers & writing]
         return list(self._number(rows))
 
     def _number(self, rows: Sequence[tuple[int, UUID]]) -> Iterator[Entry]:
@@ -99,26 +98,27 @@ class Tail:
             while id is not None and id <= gap.last:
                 if id >= first:
                     if id > first:
-                        gaps.append(Gap(first, id - 1, gap.horizon))
+                        gaps.append(Gap(first, id - 1, gap.writers))
                     first = id + 1
                 id = next(appeared, None)
             if first <= gap.last:
-                gaps.append(Gap(first, gap.last, gap.horizon))
+                gaps.append(Gap(first, gap.last, gap.writers))
         self._gaps = gaps
 
-    def _ended_transactions(self) -> int:
-        """Return the transaction id below which all have ended, and give new gaps their horizon."""
+    def _look_at_writers(self) -> frozenset[str]:
+        """Return which transactions are writing to the log, and note them for the gaps noticed before."""
         if not self._gaps:
-            return 0
-        [[oldest, horizon]] = _rows(
-            "SELECT pg_snapshot_xmin(now)::text::bigint, pg_snapshot_xmax(now)::text::bigint"
-            " FROM pg_current_snapshot() AS now"
+            return frozenset()
+        rows = _rows(
+            "SELECT virtualtransaction FROM pg_locks WHERE relation = %s::regclass AND mode = 'RowExclusiveLock'"
+            " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            [self._table],
         )
-        for gap in reversed(self._gaps):
-            if gap.horizon is not None:
-                break
-            gap.horizon = horizon
-        return int(oldest)
+        writing = frozenset(transaction for (transaction,) in rows)
+        for gap in self._gaps:
+            if gap.writers is None:
+                gap.writers = writing
+        return writing
 
     def _read(self, *, with_gaps: bool) -> list[tuple[int, UUID]]:
         """Return the new rows and those in gaps, from one snapshot: else a call's later row might come first."""
