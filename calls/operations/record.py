@@ -138,7 +138,7 @@ def _record(events: Sequence[Event]) -> list[Outcome]:
         raise _Vanished
     states.update(locked)
 
-    added = statements.add_events([_event_row(event) for event in firsts.values()])
+    added = statements.add_events([_event_row(event) for event in sorted(firsts.values(), key=lambda e: e.key)])
     stored = _find_events([key for key in firsts if key not in added])
 
     changed = _advance(by_call, states, made, added)

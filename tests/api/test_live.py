@@ -88,6 +88,13 @@ def test_the_events_of_a_call_are_told_once_each_and_in_order(address: str, key:
     assert versions[-1] == 6
 
 
+def test_the_events_of_one_batch_are_told_in_their_order_whatever_their_ids(address: str, key: str) -> None:
+    batch = [build_event("ended", 9, event_id="a"), build_event("initiated", 0, event_id="z")]
+    with listening(address, key) as ear:
+        record([*batch, build_event("answered", 4, event_id="m"), build_event("ringing", 0, event_id="k")])
+        assert ear.events(4) == ["z", "k", "m", "a"]
+
+
 def test_repeated_conflicting_and_rolled_back_events_are_told_to_nobody(address: str, key: str) -> None:
     with listening(address, key) as ear:
         record([build_event(event_id="a")])

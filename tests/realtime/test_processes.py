@@ -204,7 +204,7 @@ def test_who_does_not_read_is_dropped_and_brakes_nobody(key: str) -> None:
     with socket_server(LIVE_MAX_SOCKETS="2") as (address, _), listening(address, key) as ear:
         deaf = deaf_socket(address, key)
         assert refusal(address, key).status_code == 503
-        names = [f"e{number}" for number in range(1_500)]
+        names = [f"e{number:04}" for number in range(1_500)]
         for start in range(0, len(names), 100):
             record(
                 [build_event("dtmf", 1, event_id=name, metadata=bulky) for name in names[start : start + 100]]
