@@ -34,6 +34,20 @@ def database_url() -> str:
     return f"postgresql://{who}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
 
 
+def knobs_for(url: str) -> dict[str, str]:
+    """Return the environment of a small installation on a database."""
+    knobs = {
+        "PYTHON_DOTENV_DISABLED": "true",
+        "DJANGO_SETTINGS_MODULE": "phonegoggles.settings",
+        "SECRET_KEY": settings.SECRET_KEY,  # so that sessions which a test makes are good here too
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "HTTPS": "false",
+        "DATABASE_URL": url,
+        "DATABASE_POOL": "8",
+    }
+    return {**os.environ, **knobs}
+
+
 @contextmanager
 def production_server(*, workers: int = 2, **environment: str) -> Iterator[str]:
     """Start granian as the README says, yield its address, and stop it."""
@@ -51,21 +65,12 @@ def socket_server(**environment: str) -> "Iterator[tuple[str, subprocess.Popen[b
 
 @contextmanager
 def _server(command: list[str], environment: dict[str, str]) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
-    """Run a server with the settings of a small installation; PORT in its command is a free one."""
+    """Run a server on the test's own database; PORT in its command is a free one."""
     port = free_port()
-    knobs = {
-        "PYTHON_DOTENV_DISABLED": "true",
-        "DJANGO_SETTINGS_MODULE": "phonegoggles.settings",
-        "SECRET_KEY": settings.SECRET_KEY,  # so that sessions which a test makes are good here too
-        "ALLOWED_HOSTS": "127.0.0.1",
-        "HTTPS": "false",
-        "DATABASE_URL": database_url(),
-        "DATABASE_POOL": "8",
-    }
     server = subprocess.Popen(
         [sys.executable, *(str(port) if word == "PORT" else word for word in command)],
         cwd=ROOT,
-        env={**os.environ, **knobs, **environment},
+        env={**knobs_for(database_url()), **environment},
         stdout=subprocess.DEVNULL,
     )
     address = f"http://127.0.0.1:{port}"
