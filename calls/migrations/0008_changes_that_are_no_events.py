@@ -4,21 +4,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('calls', '0007_search_words_of_transcripts'),
+        ("calls", "0007_search_words_of_transcripts"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CallChange',
+            name="CallChange",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('call_id', models.UUIDField()),
-                ('changed_at', models.DateTimeField()),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("call_id", models.UUIDField()),
+                ("changed_at", models.DateTimeField()),
             ],
             options={
-                'default_permissions': [],
+                "default_permissions": [],
             },
         ),
     ]

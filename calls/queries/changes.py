@@ -139,7 +139,7 @@ class Tail:
             floor = max(0, self.top - LOOK_BACK)
             rows = _rows(
                 "SELECT earlier + 1, id - 1 FROM (SELECT id, lag(id, 1, %s::bigint) OVER (ORDER BY id) AS earlier"
-                f" FROM (SELECT id FROM {self._table} WHERE id > %s AND id <= %s UNION ALL SELECT %s) AS ids)"  # noqa: S608
+                f" FROM (SELECT id FROM {self._table} WHERE id > %s AND id <= %s UNION ALL SELECT %s) AS ids)"
                 " AS pairs WHERE id > earlier + 1 ORDER BY id",
                 [floor, floor, self.top, self.top + 1],
             )
@@ -196,4 +196,4 @@ def events_by_id(events: Sequence[int]) -> dict[int, CallEvent]:
 def _rows(sql: str, values: Sequence[Any] = ()) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return cursor.fetchall()
+        return list(cursor.fetchall())

@@ -8,6 +8,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -20,7 +21,7 @@ WAIT_SECONDS = 0.5
 # How long to wait before connecting again: at first, and at most, in seconds.
 RETRY_SECONDS, RETRY_AT_MOST = 0.2, 5.0
 
-_hearers: set[Callable[[], None]] = set()
+_hearers: set[Callable[[], object]] = set()
 _lock = threading.Lock()
 
 
@@ -35,7 +36,7 @@ def ring_here() -> None:
 class Bridge:
     """Calls `wake` whenever the bell rings, here or in another process; `wake` must be quick and thread-safe."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -74,7 +75,7 @@ class Bridge:
                 pause = min(2 * pause, RETRY_AT_MOST)
 
 
-def _address() -> "dict[str, object]":
+def _address() -> dict[str, Any]:
     """Return what psycopg needs to open a connection of our own, beside Django's and its pool."""
     wanted = connections[DEFAULT_DB_ALIAS].get_connection_params()
     own = {name: value for name, value in wanted.items() if name not in ("context", "cursor_factory")}

@@ -101,7 +101,7 @@ def _is_ours(request: HttpRequest) -> bool:
 
 def still_welcome(visitors: Collection[Visitor], *, right: str, at: datetime) -> set[Visitor]:
     """Return those who would still be let in: token and session valid, account active, right not taken away."""
-    users = get_user_model()._default_manager.with_perm(  # type: ignore[attr-defined]
+    users = get_user_model()._default_manager.with_perm(
         right, backend="django.contrib.auth.backends.ModelBackend"
     )
     known = {user.pk: user for user in users.filter(pk__in={visitor.user for visitor in visitors})}
@@ -125,7 +125,6 @@ def _is_alive(key: str, user: Any) -> bool:
 
 def _sessions() -> Any:
     return import_module(settings.SESSION_ENGINE).SessionStore
-
 
 
 # -- Answers to handshakes ---------------------------------------------------------------------

@@ -131,9 +131,7 @@ def test_notes_a_score_and_a_new_client_are_changes_without_an_event(address: st
         ({"number": "+15550002", "status": "ringing"}, ["c"]),
     ],
 )
-def test_filters_choose_which_calls_are_told(
-    address: str, key: str, query: dict[str, Any], heard: list[str]
-) -> None:
+def test_filters_choose_which_calls_are_told(address: str, key: str, query: dict[str, Any], heard: list[str]) -> None:
     with listening(address, key, **query) as ear, listening(address, key) as everything:
         record([build_event("initiated", event_id="a", call_id="call-a")])
         record([build_event("initiated", event_id="b", call_id="call-b", called_number="+15550001")])
@@ -294,8 +292,7 @@ def test_plain_requests_are_served_beside_the_socket(address: str, key: str) -> 
 
 def closing_code(ear: Ear) -> int:
     with pytest.raises(ConnectionClosed) as closed:
-        while True:
-            ear.hear()
+        ear.hear()
     assert closed.value.rcvd is not None
     return closed.value.rcvd.code
 
@@ -366,5 +363,3 @@ def test_no_key_reaches_the_log(key: str, tmp_path: Any, capfd: pytest.CaptureFi
         refusal(address, key, {"token": key})
     said = "".join(capfd.readouterr())
     assert key not in said
-
-

@@ -63,9 +63,7 @@ def test_what_waits_is_taken_in_order_by_each_for_itself() -> None:
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize(
-    ("limit", "value", "text"), [("MOST_MESSAGES", 5, "x"), ("MOST_CHARACTERS", 50, "x" * 10)]
-)
+@pytest.mark.parametrize(("limit", "value", "text"), [("MOST_MESSAGES", 5, "x"), ("MOST_CHARACTERS", 50, "x" * 10)])
 def test_who_falls_too_far_behind_is_given_up_and_keeps_nothing(
     limit: str, value: int, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

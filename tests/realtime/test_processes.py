@@ -206,9 +206,7 @@ def test_who_does_not_read_is_dropped_and_brakes_nobody(key: str) -> None:
         assert refusal(address, key).status_code == 503
         names = [f"e{number:04}" for number in range(1_500)]
         for start in range(0, len(names), 100):
-            record(
-                [build_event("dtmf", 1, event_id=name, metadata=bulky) for name in names[start : start + 100]]
-            )
+            record([build_event("dtmf", 1, event_id=name, metadata=bulky) for name in names[start : start + 100]])
             assert ear.events(100) == names[start : start + 100]
         # It has been given up, so there is room for another.
         until = time.monotonic() + PATIENCE
