@@ -137,10 +137,10 @@ class Tail:
         self.top = last_id_given_out(self._model)
         if connection.vendor == "postgresql":
             floor = max(0, self.top - LOOK_BACK)
+            ids = f"SELECT id FROM {self._table} WHERE id > %s AND id <= %s UNION ALL SELECT %s"  # noqa: S608
+            pairs = f"SELECT id, lag(id, 1, %s::bigint) OVER (ORDER BY id) AS earlier FROM ({ids}) AS ids"  # noqa: S608
             rows = _rows(
-                "SELECT earlier + 1, id - 1 FROM (SELECT id, lag(id, 1, %s::bigint) OVER (ORDER BY id) AS earlier"
-                f" FROM (SELECT id FROM {self._table} WHERE id > %s AND id <= %s UNION ALL SELECT %s) AS ids)"
-                " AS pairs WHERE id > earlier + 1 ORDER BY id",
+                f"SELECT earlier + 1, id - 1 FROM ({pairs}) AS pairs WHERE id > earlier + 1 ORDER BY id",  # noqa: S608
                 [floor, floor, self.top, self.top + 1],
             )
             self._gaps = [Gap(first, last) for first, last in rows]

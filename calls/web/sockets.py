@@ -101,9 +101,7 @@ def _is_ours(request: HttpRequest) -> bool:
 
 def still_welcome(visitors: Collection[Visitor], *, right: str, at: datetime) -> set[Visitor]:
     """Return those who would still be let in: token and session valid, account active, right not taken away."""
-    users = get_user_model()._default_manager.with_perm(
-        right, backend="django.contrib.auth.backends.ModelBackend"
-    )
+    users = get_user_model()._default_manager.with_perm(right, backend="django.contrib.auth.backends.ModelBackend")
     known = {user.pk: user for user in users.filter(pk__in={visitor.user for visitor in visitors})}
     tokens = AccessToken.objects.filter(pk__in={visitor.token for visitor in visitors if visitor.token})
     valid = {token.pk for token in tokens if token.expiry is None or token.expiry > at}
