@@ -202,7 +202,7 @@ def is_alive(host: str, port: int) -> bool:
 
 def serve(command: Sequence[str], environ: dict[str, str], host: str, port: int, ready: Sequence[str]) -> int:
     """Run the server until it ends or is told to; say the ready lines once it answers."""
-    # A session of its own: granian ends badly when both the terminal's Ctrl-C and our request to end reach it.
+    # A session of its own: the terminal's Ctrl-C shall not reach it beside our request to end.
     server = subprocess.Popen(command, cwd=ROOT, env=environ, start_new_session=not WINDOWS)
     try:
         deadline = time.monotonic() + SERVER_START_SECONDS
@@ -254,9 +254,7 @@ def run(options: argparse.Namespace) -> int:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, options.host)  # noqa: S104 - read, not bound
     in_url = f"[{host}]" if ":" in host else host
     environ.setdefault("ALLOWED_HOSTS", f"localhost,127.0.0.1,[::1],{in_url}")
-    command = [python, "-m", "granian", "--interface", "wsgi", "--host", address, "--port", str(options.port)]
-    command += ["--workers", "1", "--blocking-threads", "8", "--workers-kill-timeout", "5"]
-    command += ["--log-level", "error", "--no-access-log", "phonegoggles.wsgi:application"]
+    command = [python, MANAGE, "serve_asgi", "--host", address, "--port", str(options.port)]
     ready = [
         f"Open: http://{in_url}:{options.port}/admin/",
         f"Administrator: admin / {password}",

@@ -18,6 +18,7 @@ from calls.api.calls import CallLog, CallLogs
 from calls.api.clients import ClientCallHistory, ClientDetail, Clients
 from calls.api.explain import Explain
 from calls.api.history import CallHistory
+from calls.api.live import LiveCalls
 from calls.api.recordings import RecordingDetail, RecordingFile, Recordings
 from calls.api.sip import SetDefault, SIPConfigurationDetail, SIPConfigurations
 from calls.api.sip_servers import TryConnection, WebRTCConfiguration
@@ -26,6 +27,7 @@ from calls.ingest.pbx_views import AsteriskWebhook, FreeSWITCHWebhook
 from calls.ingest.replay import open_doors
 from calls.ingest.views import ProcessEvents, RecordingWebhook, SIPWebhook
 from calls.web.errors import nothing_here
+from calls.web.sockets import NoSuchSocket, speak_websocket
 
 # What a path may name: a call by our UUID or its external id; a row by its UUID or its number.
 CALL = r"(?P<id>[^/]+)"
@@ -74,6 +76,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/webhooks/recording/?$", RecordingWebhook.as_view(), name="recording-webhook"),
     re_path(r"^api/webhooks/freeswitch/?$", FreeSWITCHWebhook.as_view(), name="freeswitch-webhook"),
     re_path(r"^api/webhooks/asterisk/?$", AsteriskWebhook.as_view(), name="asterisk-webhook"),
+    # Live changes: the answer to whoever does not speak WebSocket there
+    re_path(r"^ws/calls/?$", speak_websocket),
     # Documentation
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(
@@ -81,5 +85,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
         SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="calls/docs.html"),
         name="docs",
     ),
-    re_path(r"^(?:api|process-events|call-history)(?:/|$)", nothing_here),
+    re_path(r"^(?:api|process-events|call-history|ws)(?:/|$)", nothing_here),
+]
+
+websocket_urlpatterns = [
+    re_path(r"^ws/calls/?$", LiveCalls.as_asgi()),
+    re_path(r"", NoSuchSocket.as_asgi()),
 ]

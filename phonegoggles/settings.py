@@ -79,6 +79,7 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "phonegoggles.urls"
 WSGI_APPLICATION = "phonegoggles.wsgi.application"
+ASGI_APPLICATION = "phonegoggles.asgi.application"
 
 TEMPLATES = [
     {
@@ -244,6 +245,13 @@ RECORDINGS_S3 = {
     "file_overwrite": False,
 }
 MAX_RECORDING_BYTES = env.number("MAX_RECORDING_BYTES", 512 * 1024 * 1024)
+
+# Live changes over WebSockets, in each process that serves them: how many sockets there may be and how many
+# of one user, after how many seconds who listens is checked again, and how many entries back `since` may reach.
+LIVE_MAX_SOCKETS = env.number("LIVE_MAX_SOCKETS", 2_000)
+LIVE_MAX_SOCKETS_PER_USER = env.number("LIVE_MAX_SOCKETS_PER_USER", 1_000)
+LIVE_RECHECK_SECONDS = env.number("LIVE_RECHECK_SECONDS", 30)
+LIVE_CATCH_UP = env.number("LIVE_CATCH_UP", 100_000)
 
 # -- Language, time, files -----------------------------------------------------------------
 

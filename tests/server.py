@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from django.conf import settings
 from django.db import connection
 
 ROOT = Path(__file__).parents[1]
@@ -34,32 +35,57 @@ def database_url() -> str:
     return f"postgresql://{who}@{database['HOST']}:{database['PORT']}/{database['NAME']}"
 
 
+def knobs_for(url: str) -> dict[str, str]:
+    """Return the environment of a small installation on a database."""
+    knobs = {
+        "PYTHON_DOTENV_DISABLED": "true",
+        "DJANGO_SETTINGS_MODULE": "phonegoggles.settings",
+        "SECRET_KEY": settings.SECRET_KEY,  # so that sessions which a test makes are good here too
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "HTTPS": "false",
+        "DATABASE_URL": url,
+        "DATABASE_POOL": "8",
+    }
+    return {**os.environ, **knobs}
+
+
 @contextmanager
 def production_server(
     *, workers: int = 2, port: int | None = None, kill: bool = False, **environment: str
 ) -> Iterator[str]:
     """Start granian as the README says, yield its address, and stop it: politely, or as a crash would (`kill`)."""
+    command = f"-m granian --interface wsgi --workers {workers} --blocking-threads 8 --port PORT"
+    with _server([*command.split(), "phonegoggles.wsgi:application"], environment, port=port, kill=kill) as (
+        address,
+        _,
+    ):
+        yield address
+
+
+@contextmanager
+def socket_server(**environment: str) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
+    """Start the server of sockets, yield its address and its process, and stop it."""
+    with _server(["manage.py", "serve_asgi", "--port", "PORT"], environment) as (address, server):
+        yield address, server
+
+
+@contextmanager
+def _server(
+    command: list[str], environment: dict[str, str], *, port: int | None = None, kill: bool = False
+) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":
+    """Run a server on the test's own database; PORT in its command is a free one."""
     port = port or free_port()
-    settings = {
-        "DJANGO_SETTINGS_MODULE": "phonegoggles.settings",
-        "SECRET_KEY": "0123456789abcdef" * 4,
-        "ALLOWED_HOSTS": "127.0.0.1",
-        "HTTPS": "false",
-        "DATABASE_URL": database_url(),
-        "DATABASE_POOL": "8",
-    }
-    command = f"-m granian --interface wsgi --workers {workers} --blocking-threads 8 --port {port}"
     server = subprocess.Popen(
-        [sys.executable, *command.split(), "phonegoggles.wsgi:application"],
+        [sys.executable, *(str(port) if word == "PORT" else word for word in command)],
         cwd=ROOT,
-        env={**os.environ, **settings, **environment},
+        env={**knobs_for(database_url()), **environment},
         stdout=subprocess.DEVNULL,
         start_new_session=kill,
     )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_it_answers(address, server)
-        yield address
+        yield address, server
     finally:
         if kill:
             os.killpg(server.pid, signal.SIGKILL)  # its workers too

@@ -120,6 +120,14 @@ class CallRepresentation(serializers.ModelSerializer[Call]):
         return Anomaly(call.anomalies).codes()
 
 
+class LiveCallRepresentation(CallRepresentation):
+    """One call, as live listeners are told of it: of two tellings, the one with the higher version is newer."""
+
+    class Meta(CallRepresentation.Meta):
+        fields = (*CallRepresentation.Meta.fields, "version")  # type: ignore[assignment]
+        read_only_fields = fields  # type: ignore[assignment]
+
+
 class CallDetailRepresentation(CallRepresentation):
     """One call with its events and recordings."""
 

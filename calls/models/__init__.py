@@ -2,6 +2,7 @@
 
 from calls.models.access import AccessToken
 from calls.models.calls import Call, CallEvent
+from calls.models.changes import CallChange
 from calls.models.clients import Client, ClientNumber
 from calls.models.idempotency import IdempotentRequest
 from calls.models.quarantine import QuarantineShare, RefusedReport
@@ -12,6 +13,7 @@ from calls.models.webhooks import WebhookSource
 __all__ = [
     "AccessToken",
     "Call",
+    "CallChange",
     "CallEvent",
     "CallRecording",
     "Client",

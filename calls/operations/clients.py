@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -11,9 +11,12 @@ from django.db.models import Q
 from calls.domain.state import CallState
 from calls.models import Call, Client, ClientNumber
 from calls.models.calls import STATE_FIELDS, state_from_row
+from calls.operations.annotate import tell_of_changes
 
 # How many calls are matched in one statement.
 STRETCH = 1_000
+# How long after its end a call's new client is still news for live listeners.
+RECENT = timedelta(days=1)
 
 
 class NumberTaken(Exception):
@@ -48,7 +51,10 @@ def delete_client(client: Client, *, at: datetime) -> None:
     """Delete a client; calls that another client's number claims too become that client's."""
     with transaction.atomic():
         numbers = list(client.numbers.values_list("number", flat=True))
-        Call.objects.filter(client=client).update(client=None, updated_at=at)
+        calls = Call.objects.filter(client=client)
+        recent = list(calls.filter(_of_interest(at)).values_list("pk", flat=True))
+        calls.update(client=None, updated_at=at)
+        tell_of_changes(recent, at=at)
         client.delete()
         match_calls(numbers, at=at)
 
@@ -78,4 +84,12 @@ def _match(calls: list[tuple[UUID, int | None, CallState]], at: datetime) -> int
         owner = next((owners[number] for number in state.remote_numbers if number in owners), None)
         if owner != client:
             moved[owner].append(call)
-    return sum(Call.objects.filter(pk__in=ids).update(client=owner, updated_at=at) for owner, ids in moved.items())
+    changed = sum(Call.objects.filter(pk__in=ids).update(client=owner, updated_at=at) for owner, ids in moved.items())
+    touched = Call.objects.filter(_of_interest(at), pk__in=[call for ids in moved.values() for call in ids])
+    tell_of_changes(list(touched.order_by("pk").values_list("pk", flat=True)), at=at)
+    return changed
+
+
+def _of_interest(at: datetime) -> Q:
+    """Return the condition that somebody may be watching a call; years of earlier ones are not told one by one."""
+    return Q(ended_at=None) | Q(ended_at__gte=at - RECENT)

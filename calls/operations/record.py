@@ -25,6 +25,7 @@ from calls.models import Call, CallEvent
 from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row, state_values
 from calls.operations import statements
 from calls.operations.turns import write_turn
+from calls.realtime.announce import announce
 
 # SQLSTATEs after which the same transaction may simply be tried again: serialization failure, deadlock.
 TRY_AGAIN = {"40001", "40P01"}
@@ -138,13 +139,15 @@ def _record(events: Sequence[Event]) -> list[Outcome]:
         raise _Vanished
     states.update(locked)
 
-    added = statements.add_events([_event_row(event) for event in firsts.values()])
+    added = statements.add_events([_event_row(event) for event in sorted(firsts.values(), key=lambda e: e.key)])
     stored = _find_events([key for key in firsts if key not in added])
 
     changed = _advance(by_call, states, made, added)
     if changed:
         statements.update_calls([_changed_call(call, by_call[call], states[call]) for call in sorted(changed)])
     _drop_empty(made, states)
+    if added:
+        announce()
 
     outcomes = []
     unanswered = set(added)

@@ -33,11 +33,11 @@ def find_call(text: str) -> Call | None:
 
 def with_number(number: str) -> Q:
     """Return the condition that a call was made or received by a number."""
-    addresses = _spellings(number)
+    addresses = spellings(number)
     return Q(calling_number__in=addresses) | Q(called_number__in=addresses)
 
 
-def _spellings(number: str) -> list[str]:
+def spellings(number: str) -> list[str]:
     """Return what a number may be stored as; a + is easily lost in an address, where it means a blank."""
     address = canonical(number)
     return [address, f"+{address}"] if address.isdigit() else [address]
@@ -60,7 +60,7 @@ def matching(text: str) -> Q:
     found = Q(pk=call_uuid(text)) | with_number(text)
     with suppress(ValueError):
         found |= Q(pk=UUID(text))
-    start = _spellings(text)[-1]
+    start = spellings(text)[-1]
     if start.startswith("+"):
         for column in ("calling_number", "called_number"):
             found |= Q(**{f"{column}__gte": start, f"{column}__lt": start + AFTER_ALL})

@@ -1,7 +1,6 @@
 """Opaque cursors: where a page begins, tied to the filters it was made for."""
 
 import base64
-import binascii
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from django.http import HttpRequest
-from django.utils.crypto import salted_hmac
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from calls.web.errors import Invalid
 
@@ -25,19 +24,16 @@ class Cursor:
 
 def write_cursor(cursor: Cursor, *, filters: Any) -> str:
     """Return the text that callers carry from page to page."""
-    body = msgspec.json.encode([cursor.started_at, cursor.id, cursor.backwards])
-    return base64.urlsafe_b64encode(_seal(body, filters) + body).decode().rstrip("=")
+    return seal(msgspec.json.encode([cursor.started_at, cursor.id, cursor.backwards]), purpose=filters)
 
 
 def read_cursor(text: str, *, filters: Any) -> Cursor:
     """Return what a cursor says; raise Invalid for one that we did not make for these filters."""
     try:
-        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        seal, body = packed[:_SEAL_BYTES], packed[_SEAL_BYTES:]
-        if seal != _seal(body, filters):
-            raise Invalid({"cursor": ["This cursor is not valid, or belongs to other filters."]})
-        started_at, call, backwards = msgspec.json.decode(body, type=tuple[datetime, UUID | int, bool])
-    except (ValueError, binascii.Error, msgspec.MsgspecError):
+        started_at, call, backwards = msgspec.json.decode(
+            unseal(text, purpose=filters), type=tuple[datetime, UUID | int, bool]
+        )
+    except (ValueError, msgspec.MsgspecError):
         raise Invalid({"cursor": ["This cursor is not valid, or belongs to other filters."]}) from None
     return Cursor(started_at, call, backwards)
 
@@ -45,8 +41,22 @@ def read_cursor(text: str, *, filters: Any) -> Cursor:
 _SEAL_BYTES = 9
 
 
-def _seal(body: bytes, filters: Any) -> bytes:
-    key = salted_hmac("calls.web.cursors", repr(filters).encode() + b"\x00" + body, algorithm="sha256")
+def seal(body: bytes, *, purpose: Any) -> str:
+    """Return a text that says `body` to us, and that nobody else can make."""
+    return base64.urlsafe_b64encode(_seal(body, purpose) + body).decode().rstrip("=")
+
+
+def unseal(text: str, *, purpose: Any) -> bytes:
+    """Return what was sealed for this purpose; raise ValueError for anything else."""
+    packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    mark, body = packed[:_SEAL_BYTES], packed[_SEAL_BYTES:]
+    if not constant_time_compare(mark, _seal(body, purpose)):
+        raise ValueError("not sealed by us for this purpose")
+    return body
+
+
+def _seal(body: bytes, purpose: Any) -> bytes:
+    key = salted_hmac("calls.web.cursors", repr(purpose).encode() + b"\x00" + body, algorithm="sha256")
     return key.digest()[:_SEAL_BYTES]
 
 

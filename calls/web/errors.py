@@ -35,6 +35,23 @@ class Conflict(exceptions.APIException):
     default_code = "conflict"
 
 
+class Gone(exceptions.APIException):
+    """What was asked for can no longer be had (RFC 9110, section 15.5.11)."""
+
+    status_code = status.HTTP_410_GONE
+    default_detail = "This can no longer be had."
+    default_code = "gone"
+
+
+class Unavailable(exceptions.APIException):
+    """There is no room at present (RFC 9110, section 15.6.4)."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_detail = "There is no room at present. Try again later."
+    default_code = "unavailable"
+    wait = RETRY_AFTER_SECONDS
+
+
 class BadRequest(exceptions.APIException):
     """The request makes no sense as a whole."""
 

@@ -3,7 +3,9 @@
 import http.client
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +15,7 @@ from calls.models import Call, CallEvent
 from tests.build import report
 from tests.journeys.test_first_specification import key_of
 from tests.operations.test_record_concurrently import healthy
-from tests.server import production_server
+from tests.server import production_server, socket_server
 
 pytestmark = pytest.mark.usefixtures("groups")
 CONNECTIONS = 16
@@ -58,10 +60,26 @@ def test_16_connections_at_once_lose_nothing_and_see_no_server_error() -> None:
     assert healthy()
 
 
-def test_a_chunked_body_is_read_whole() -> None:
+@contextmanager
+def granian() -> Iterator[str]:
+    with production_server(workers=1) as address:
+        yield address
+
+
+@contextmanager
+def beside_the_sockets() -> Iterator[str]:
+    with socket_server() as (address, _):
+        yield address
+
+
+SERVERS = pytest.mark.parametrize("server", [granian, beside_the_sockets])
+
+
+@SERVERS
+def test_a_chunked_body_is_read_whole(server: Callable[[], AbstractContextManager[str]]) -> None:
     key = key_of("Telephony systems")
     body = json.dumps(report()).encode()
-    with production_server(workers=1) as address:
+    with server() as address:
         connection = connect(address)
         parts = [body[:10], body[10:40], body[40:]]
         assert post(connection, key, iter(parts), encode_chunked=True)[0] == 200
@@ -74,10 +92,11 @@ def test_a_chunked_body_is_read_whole() -> None:
     assert CallEvent.objects.count() == 1
 
 
-def test_a_chunked_body_of_the_rest_api_is_read_whole_too() -> None:
+@SERVERS
+def test_a_chunked_body_of_the_rest_api_is_read_whole_too(server: Callable[[], AbstractContextManager[str]]) -> None:
     key = key_of("Operators")
     headers = {"Authorization": f"Token {key}", "Content-Type": "application/json"}
-    with production_server(workers=1) as address:
+    with server() as address:
         connection = connect(address)
         parts = [b'{"name": "Ada', b' Lovelace", "phone_numbers": ', b'["+12025550101"]}']
         connection.request("POST", "/api/clients/", iter(parts), headers, encode_chunked=True)

@@ -1,0 +1,243 @@
+"""What all sockets of a process share: one reader of the logs, which writes each change out once for all of them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from calls.api.representations import EventRepresentation, LiveCallRepresentation
+from calls.models import CallChange, CallEvent
+from calls.queries.changes import (
+    Tail,
+    calls_by_id,
+    entries_between,
+    events_by_id,
+    glance_at,
+    last_id_given_out,
+)
+from calls.realtime.bridge import Bridge
+from calls.realtime.fanout import Fanout, Listener, Marks, Message
+from calls.web.cursors import seal, unseal
+from calls.web.errors import Gone, Invalid
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# The shortest time between two looks, which gathers what a busy moment brings; in seconds.
+GATHER_SECONDS = 0.03
+# The longest time between two looks, should no bell ring. SQLite has no bell between processes.
+LOOK_SECONDS = {"postgresql": 1.0, "sqlite": 0.1}
+# How long to wait for a database that does not answer.
+RETRY_SECONDS = 0.5
+LIVE = "live"
+
+
+class Position(NamedTuple):
+    """A place in both logs: up to here everything was told."""
+
+    event: int
+    change: int
+
+
+class Change(NamedTuple):
+    """One entry of one of the logs, and the position once it is told."""
+
+    call: UUID
+    event: int | None
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a listener came in: what is beyond `top` it will hear, what is up to `settled` it never will."""
+
+    settled: Position
+    top: Position
+
+
+def write_live_cursor(position: Position) -> str:
+    """Return the text by which a listener finds its place again."""
+    return seal(msgspec.json.encode(position), purpose=LIVE)
+
+
+def read_live_cursor(text: str) -> Position:
+    """Return the position of a cursor; raise Invalid for one that we did not make."""
+    try:
+        return msgspec.json.decode(unseal(text, purpose=LIVE), type=Position)
+    except (ValueError, msgspec.MsgspecError):
+        raise Invalid({"since": ["This cursor is not valid. Use one that a message carried."]}) from None
+
+
+class Feed:
+    """Follows the logs as long as somebody listens; belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self.fanout = Fanout()
+        self._lock = asyncio.Lock()
+        self._rung = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
+
+    async def join(self, listener: Listener) -> Place:
+        """Let a listener hear all changes from the returned place on."""
+        async with self._lock:
+            if self._following is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+                try:
+                    self._events, self._changes = await self._apart(_stand_at_the_end)
+                except BaseException:
+                    await self._close_thread()
+                    raise
+                loop = asyncio.get_running_loop()
+                self._bridge = Bridge(lambda: loop.call_soon_threadsafe(self._rung.set))
+                self._bridge.start()
+                self._following = loop.create_task(self._follow())
+            self.fanout.add(listener)
+            return Place(
+                settled=Position(self._events.settled, self._changes.settled),
+                top=Position(self._events.top, self._changes.top),
+            )
+
+    async def leave(self, listener: Listener) -> None:
+        """Let a listener hear no more; after the last one nothing is followed."""
+        self.fanout.remove(listener)
+        async with self._lock:
+            if self._following is None or len(self.fanout):
+                return
+            self._following.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._following
+            self._following = None
+            await asyncio.to_thread(self._bridge.stop)
+            await self._close_thread()
+
+    async def _follow(self) -> None:
+        longest = LOOK_SECONDS[connection.vendor]
+        while True:
+            self._rung.clear()
+            try:
+                more = await self._look()
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("The log of calls cannot be read (%s); trying again.", type(error).__name__)
+                await self._apart(_close_connection)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            await asyncio.sleep(GATHER_SECONDS)
+            if not more:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._rung.wait(), longest)
+
+    async def _look(self) -> bool:
+        """Tell the listeners what is new; say whether to look again at once."""
+        changes, marks = await self._apart(self._read)
+        heard_by = [self.fanout.who_wants(marks[change.call]) if change.call in marks else set() for change in changes]
+        wanted = [change for change, listeners in zip(changes, heard_by, strict=True) if listeners]
+        messages = iter(await self._apart(lambda: write_out(wanted)) if wanted else ())
+        for listeners in heard_by:
+            if listeners and (message := next(messages)):
+                for listener in listeners:
+                    listener.offer(message)
+        logs = (self._events, self._changes)
+        return any(log.behind or log.has_gaps for log in logs)
+
+    def _read(self) -> tuple[list[Change], dict[UUID, Marks]]:
+        """Return what is new in the logs, and what decides who hears of it."""
+        changes = []
+        changed = self._changes.settled
+        for entry in self._events.look():
+            changes.append(Change(entry.call, entry.id, Position(entry.settled, changed)))
+        for entry in self._changes.look():
+            changes.append(Change(entry.call, None, Position(self._events.settled, entry.settled)))
+        return changes, marks_of({change.call for change in changes})
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        """Do something with the database in the feed's own thread, which keeps its connection."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _close_thread(self) -> None:
+        await self._apart(_close_connection)
+        self._thread.shutdown(wait=False)
+
+
+def _stand_at_the_end() -> tuple[Tail, Tail]:
+    return Tail(CallEvent), Tail(CallChange)
+
+
+def _close_connection() -> None:
+    with suppress(DatabaseError, InterfaceError):
+        connection.close()
+
+
+def marks_of(calls: Iterable[UUID]) -> dict[UUID, Marks]:
+    """Return what decides who hears of these calls."""
+    return {call: Marks(call, *glance) for call, glance in glance_at(list(calls)).items()}
+
+
+def write_out(changes: Sequence[Change]) -> list[Message | None]:
+    """Return the messages of changes; None for what was erased meanwhile."""
+    calls = calls_by_id(list({change.call for change in changes}))
+    events = events_by_id([change.event for change in changes if change.event is not None])
+    of_call, of_event = LiveCallRepresentation(), EventRepresentation()
+    seen = {pk: of_call.to_representation(call) for pk, call in calls.items()}
+    messages: list[Message | None] = []
+    for change in changes:
+        if change.call not in seen or (change.event is not None and change.event not in events):
+            messages.append(None)
+            continue
+        body = {
+            "type": "call.updated",
+            "cursor": write_live_cursor(change.position),
+            "event": None if change.event is None else of_event.to_representation(events[change.event]),
+            "call": seen[change.call],
+        }
+        messages.append(Message(_text(body), change.event))
+    return messages
+
+
+def hello(position: Position) -> str:
+    """Return the first message of a socket."""
+    return _text({"type": "hello", "cursor": write_live_cursor(position)})
+
+
+def _text(body: dict[str, Any]) -> str:
+    return msgspec.json.encode(body).decode()
+
+
+# -- Catching up ---------------------------------------------------------------------------------
+
+
+def check_reach(since: Position) -> None:
+    """Raise Gone for a cursor from which catching up would take too long, or that is ahead of the logs."""
+    ends = Position(last_id_given_out(CallEvent), last_id_given_out(CallChange))
+    if since.event > ends.event or since.change > ends.change:
+        raise Gone("This cursor is from another database, or from before it was restored. Read the calls anew.")
+    if (ends.event - since.event) + (ends.change - since.change) > settings.LIVE_CATCH_UP:
+        raise Gone("Too much has happened since this cursor. Read the calls anew, and listen from now on.")
+
+
+def missed(since: Position, place: Place) -> tuple[Position, list[Change]]:
+    """Return the next stretch of what was missed since a position, and the position to go on from.
+
+    Nothing is left when the list is empty. What lies beyond `place.top` will be heard live.
+    """
+    rows = entries_between(CallEvent, since.event, place.top.event)
+    if rows:
+        upto = rows[-1][0]
+        return since._replace(event=upto), [
+            # Up to `settled` nothing can come in between any more, so only there a cursor may follow.
+            Change(call, id, Position(min(id, place.settled.event), since.change))
+            for id, call in rows
+        ]
+    rows = entries_between(CallChange, since.change, place.top.change)
+    if rows:
+        told = place.settled.event
+        changes = [Change(call, None, Position(told, min(id, place.settled.change))) for id, call in rows]
+        return Position(max(since.event, place.top.event), rows[-1][0]), changes
+    return since, []

@@ -1,0 +1,177 @@
+"""Following the log: nothing is skipped, whatever the order of commits; each thing is seen once."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import pytest
+from django.db import connection, transaction
+
+from calls.models import Call, CallChange, CallEvent
+from calls.operations.annotate import annotate
+from calls.operations.record import record
+from calls.queries.changes import STRETCH, Tail, last_id_given_out
+from tests.build import at, build_event
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def seen(tail: Tail) -> list[str]:
+    """Return the event ids that a look shows."""
+    names = dict(CallEvent.objects.values_list("id", "event_id"))
+    return [names[entry.id] for entry in tail.look()]
+
+
+@contextmanager
+def held_back(*event_ids: str, roll_back: bool = False) -> Iterator[None]:
+    """Record events in another transaction, which commits at the end of the block."""
+    recorded, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        try:
+            with transaction.atomic():
+                record([build_event("dtmf", event_id=name, call_id=f"call of {event_ids[0]}") for name in event_ids])
+                recorded.set()
+                go_on.wait(30)
+                transaction.set_rollback(roll_back)
+        finally:
+            recorded.set()
+            connection.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert recorded.wait(30)
+    try:
+        yield
+    finally:
+        go_on.set()
+        thread.join(30)
+
+
+def test_what_is_new_is_seen_once_in_order() -> None:
+    record([build_event(event_id="before")])
+    tail = Tail(CallEvent)
+    assert tail.look() == []
+    record([build_event("ringing", 1, event_id="a"), build_event("ended", 2, event_id="b")])
+    record([build_event("dtmf", 3, event_id="c")])
+    assert seen(tail) == ["a", "b", "c"]
+    assert tail.look() == []
+    assert tail.settled == tail.top == last_id_given_out(CallEvent)
+
+
+def test_a_long_log_is_seen_in_stretches() -> None:
+    tail = Tail(CallEvent)
+    names = [f"e{number:04}" for number in range(STRETCH + 7)]
+    record([build_event("dtmf", 1, event_id=name) for name in names])
+    assert seen(tail) == names[:STRETCH]
+    assert tail.behind
+    assert seen(tail) == names[STRETCH:]
+    assert not tail.behind
+
+
+def test_changes_without_events_have_a_log_of_their_own() -> None:
+    record([build_event()])
+    tail = Tail(CallChange)
+    call = Call.objects.get()
+    annotate(call.pk, notes="one", at=at(1))
+    annotate(call.pk, notes="two", at=at(2))
+    assert [entry.call for entry in tail.look()] == [call.pk, call.pk]
+
+
+@pytest.mark.postgresql
+def test_an_event_that_commits_after_later_ones_is_seen_too() -> None:
+    tail = Tail(CallEvent)
+    with held_back("slow"):
+        record([build_event(event_id="quick")])
+        [quick] = tail.look()
+        assert quick.settled < quick.id - 1
+        assert tail.has_gaps
+        for _ in range(3):
+            assert tail.look() == []
+        record([build_event("ringing", event_id="quick too")])
+        [again] = tail.look()
+        assert again.settled == quick.settled
+    assert seen(tail) == ["slow"]
+    tail.look()
+    assert tail.settled == tail.top
+
+
+@pytest.mark.postgresql
+def test_a_gap_that_will_never_be_filled_is_given_up_when_its_writers_have_ended() -> None:
+    tail = Tail(CallEvent)
+    with held_back("undone", roll_back=True):
+        record([build_event(event_id="a")])
+        assert seen(tail) == ["a"]
+        assert tail.look() == []
+        assert tail.has_gaps
+    assert tail.look() == []
+    assert not tail.has_gaps
+    record([build_event(event_id="a")])  # known, but it has drawn an id
+    record([build_event("ringing", event_id="b")])
+    [entry] = tail.look()
+    assert tail.has_gaps
+    tail.look()
+    assert (tail.settled, tail.has_gaps) == (entry.id, False)
+
+
+@pytest.mark.postgresql
+def test_gaps_are_filled_bit_by_bit() -> None:
+    tail = Tail(CallEvent)
+    with held_back("a1", "a2"), held_back("b1"), held_back("c1", "c2", "c3"):
+        record([build_event(event_id="top")])
+        assert seen(tail) == ["top"]
+    # They have committed from the inside to the outside.
+    assert sorted(seen(tail)) == ["a1", "a2", "b1", "c1", "c2", "c3"]
+    assert tail.look() == []
+    assert not tail.has_gaps
+
+
+@pytest.mark.postgresql
+def test_whoever_begins_while_something_is_open_sees_it_too() -> None:
+    with held_back("slow"):
+        record([build_event(event_id="before")])
+        tail = Tail(CallEvent)
+        assert tail.has_gaps
+        record([build_event("ringing", event_id="after")])
+        assert seen(tail) == ["after"]
+    assert seen(tail) == ["slow"]
+    assert tail.look() == []
+    assert tail.settled == tail.top
+
+
+@pytest.mark.postgresql
+def test_long_transactions_elsewhere_do_not_hold_the_cursor_back() -> None:
+    tail = Tail(CallEvent)
+    opened, go_on = threading.Event(), threading.Event()
+
+    def elsewhere() -> None:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SELECT pg_current_xact_id()")
+                cursor.execute("SELECT count(*) FROM calls_callevent")
+                opened.set()
+                go_on.wait(30)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    assert opened.wait(30)
+    try:
+        with held_back("undone", roll_back=True):
+            record([build_event(event_id="a")])
+            assert seen(tail) == ["a"]
+        tail.look()
+        assert not tail.has_gaps
+    finally:
+        go_on.set()
+        thread.join(30)
+
+
+def test_entries_name_their_calls() -> None:
+    tail = Tail(CallEvent)
+    record([build_event()])
+    [entry] = tail.look()
+    assert isinstance(entry.call, UUID)
+    assert entry.call == Call.objects.get().pk
