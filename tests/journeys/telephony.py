@@ -79,7 +79,8 @@ class Exchange:
 
     def said(self) -> str:
         """Return what Kamailio and deliver.py have to say, for whoever looks for a fault."""
-        return "".join(log.read_text(errors="replace") for log in sorted(self.directory.glob("*r.log")))
+        logs = [self.directory / f"{name}.log" for name in ("kamailio", "deliver")]
+        return "".join(log.read_text(errors="replace") for log in logs if log.exists())
 
 
 @contextlib.contextmanager
@@ -107,7 +108,7 @@ def kamailio_command(directory: Path) -> list[str]:
 def running_kamailio(directory: Path) -> Iterator[Exchange]:
     """Start Kamailio in its directory, without a deliver.py, until the end of the block."""
     environ = {**os.environ, "PHONEGOGGLES_OUTBOX": str(directory / "outbox")}
-    with program("kamailio-server", kamailio_command(directory), directory, environ) as child:
+    with program("kamailio", kamailio_command(directory), directory, environ) as child:
         made = Exchange(directory, own_address(), child)
         try:
             wait_for("Kamailio answers OPTIONS", lambda: answers_options(made.address))
