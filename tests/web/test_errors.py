@@ -79,7 +79,14 @@ def test_a_host_that_is_not_ours_is_a_json_400() -> None:
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/json")
 
 
-VIEWS = ["view_call", "view_callevent", "view_callrecording", "view_client", "view_sipconfiguration"]
+VIEWS = [
+    "view_call",
+    "view_callevent",
+    "view_callrecording",
+    "view_client",
+    "view_refusedreport",
+    "view_sipconfiguration",
+]
 CHANGES = [
     f"{action}_{model}"
     for model in ("callrecording", "client", "sipconfiguration")
@@ -92,7 +99,7 @@ def test_the_three_groups_have_their_rights() -> None:
     assert rights == {
         "Telephony systems": ["add_callevent", "add_callrecording"],
         "Analysts": sorted(["annotate_call", *VIEWS]),
-        "Operators": sorted(["annotate_call", "operate_call", *VIEWS, *CHANGES]),
+        "Operators": sorted(["annotate_call", "operate_call", "change_refusedreport", *VIEWS, *CHANGES]),
     }
 
 
