@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from calls.admin.paging import KeysetFilter
-from calls.domain.vocabulary import OUTCOMES, Anomaly, CallStatus, Direction
 from calls.domain.countries import Country, countries
+from calls.domain.vocabulary import OUTCOMES, Anomaly, CallStatus, Direction
 from calls.models import Call, Client
 
 FIRST_YEAR, LAST_YEAR = 1970, 2099
@@ -323,6 +323,4 @@ def _begins_as(column: str, country: Country) -> Q:
 
 def others_than(names: Sequence[str], changelist: Any) -> list[tuple[str, str]]:
     """Return the parameters of a list that a filter's form has to carry along."""
-    return [
-        (name, value) for name, values in changelist.filter_params.items() if name not in names for value in values
-    ]
+    return [(name, value) for name, values in changelist.filter_params.items() if name not in names for value in values]

@@ -142,8 +142,8 @@ def _ticks(scale: _Scale, start: datetime) -> list[dict[str, Any]]:
     first, last = (scale.begin - start).total_seconds(), (scale.end - start).total_seconds()
     step = next((step for step in _STEPS if (last - first) / step <= TICKS_AT_MOST), _STEPS[-1])
     offsets = range(-int(-first // step) * step, int(last) + 1, step)
-    ticks = [{"x": scale.place(start + timedelta(seconds=passed)), "label": tick_label(passed)} for passed in offsets]
-    return [tick | {"anchor": _anchor(tick["x"])} for tick in ticks]
+    ticks = [(scale.place(start + timedelta(seconds=passed)), tick_label(passed)) for passed in offsets]
+    return [{"x": place, "label": label, "anchor": _anchor(place)} for place, label in ticks]
 
 
 def _anchor(place: float) -> str:

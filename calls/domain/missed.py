@@ -79,11 +79,11 @@ def extend(wait: Wait, legs: Iterable[Leg], *, until: datetime | None) -> None:
     `legs` are the caller's finished or answered calls until the wait's contact (`until`), or until now.
     """
     legs = list(legs)
-    before = max((leg.started_at for leg in legs if leg.answered and leg.started_at < wait.last_missed_at), default=None)
+    before = max(
+        (leg.started_at for leg in legs if leg.answered and leg.started_at < wait.last_missed_at), default=None
+    )
     since = [leg for leg in legs if before is None or leg.started_at > before]
-    missed = [
-        leg for leg in since if leg.inbound and not leg.answered and leg.started_at <= wait.last_missed_at
-    ]  # fmt: skip
+    missed = [leg for leg in since if leg.inbound and not leg.answered and leg.started_at <= wait.last_missed_at]
     wait.missed = max(1, len(missed))
     wait.first_missed_at = min((leg.started_at for leg in missed), default=wait.last_missed_at)
     attempts = [

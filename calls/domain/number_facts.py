@@ -57,7 +57,7 @@ def facts_of(address: str) -> NumberFacts:
     )
 
 
-def _by_calling_code(code: int) -> str:
+def _by_calling_code(code: int | None) -> str:
     """Return the one country that has a calling code; empty where several share it."""
-    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code, ())
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(code or 0, ())
     return regions[0] if len(regions) == 1 else ""

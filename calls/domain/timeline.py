@@ -128,4 +128,3 @@ def _within_talk(final: CallState, switch: _Switch) -> list[tuple[datetime, date
     if switch.kind is not Kind.HOLD or answered_at is None:
         return switch.spans
     return [(max(begin, answered_at), end) for begin, end in switch.spans]
-

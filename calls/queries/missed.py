@@ -7,19 +7,20 @@ which contact ended it, follows from the caller's next calls, which two indexes 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
 
-from calls.domain.missed import UNANSWERED, WITHHELD, Contact, Leg, Returned, Wait, extend
+from calls.domain.missed import UNANSWERED, WITHHELD, Contact, Returned, Wait
 from calls.domain.vocabulary import Direction
-from calls.models import Call, Client
+from calls.models import Call
+from calls.queries.missed_lines import complete
+from calls.queries.values import as_param, as_time, as_uuid
 
-# So many unanswered calls are looked through for one page, and so many calls of one caller for one line.
+# So many unanswered calls are looked through for one page.
 LOOK_THROUGH = 2_000
-CALLS_A_LINE = 100
 # How many lines are fetched at a time where all are wanted.
 STRETCH = 200
 
@@ -65,14 +66,14 @@ def missed_calls(wanted: MissedFilter, *, limit: int, after: Place | None = None
         edge = None
         if len(rows) <= limit:
             cursor.execute(
-                f"{sql.format(columns='started_at, id')} OFFSET %s",  # noqa: S608 - columns and tables of ours
+                f"{sql.format(columns='started_at, id')} OFFSET %s",
                 [*params, 1, LOOK_THROUGH - 1],
             )
-            edge = next((Place(_time(at), _uuid(pk)) for at, pk in cursor.fetchall()), None)
+            edge = next((Place(as_time(at), as_uuid(pk)) for at, pk in cursor.fetchall()), None)
     waits = [_wait(row) for row in rows[:limit]]
     if len(rows) > limit:
         edge = Place(waits[-1].last_missed_at, waits[-1].last_call)
-    _complete(waits)
+    complete(waits)
     return MissedPage(waits, edge)
 
 
@@ -89,18 +90,19 @@ def all_missed_calls(wanted: MissedFilter) -> Iterator[Wait]:
 
 def _candidates(wanted: MissedFilter, after: Place | None) -> tuple[str, list[Any]]:
     """Return the SQL of the newest calls that may be missed inbound ones, read in order from one index each."""
-    where, values = ["ended_at IS NOT NULL"], []
+    where: list[str] = ["ended_at IS NOT NULL"]
+    values: list[Any] = []
     if wanted.start is not None:
         where.append("started_at >= %s")
-        values.append(_param(wanted.start))
+        values.append(as_param(wanted.start))
     if wanted.end is not None:
         where.append("started_at < %s")
-        values.append(_param(wanted.end))
+        values.append(as_param(wanted.end))
     if after is not None:
         where.append("(started_at, id) < (%s, %s)")
-        values += [_param(after.started_at), _param(after.id)]
+        values += [as_param(after.started_at), as_param(after.id)]
     if wanted.number is not None:
-        branches = [("calling_number = %s", [wanted.number])]
+        branches: list[tuple[str, list[Any]]] = [("calling_number = %s", [wanted.number])]
     elif wanted.client is not None:
         branches = [("client_id = %s", [wanted.client])]
     else:
@@ -127,7 +129,7 @@ def _waits_sql(candidates: str, is_open: bool | None) -> str:
     """
     inbound, outbound = f"direction = '{Direction.INBOUND}'", f"direction = '{Direction.OUTBOUND}'"
     missed = f"{inbound} AND {_MISSED}"
-    with_caller = f"SELECT {{0}} FROM {_TABLE} AS c WHERE c.calling_number = m.calling_number"
+    with_caller = f"SELECT {{0}} FROM {_TABLE} AS c WHERE c.calling_number = m.calling_number"  # noqa: S608
     state = {None: "", True: "AND contact_at IS NULL", False: "AND contact_at IS NOT NULL"}[is_open]
     columns = "started_at, id, calling_number, client_id, direction, status"
     return f"""
@@ -173,98 +175,10 @@ def _of(alias: str, condition: str) -> str:
 
 def _wait(row: tuple[Any, ...]) -> Wait:
     started_at, pk, caller, client, contact_at, back_at = row
-    at = _time(started_at)
+    at = as_time(started_at)
     contact = None
     if contact_at is not None:
-        back = back_at is not None and _time(back_at) == _time(contact_at)
+        back = back_at is not None and as_time(back_at) == as_time(contact_at)
         how = Returned.CALLED_BACK if back else Returned.GOT_THROUGH
-        contact = Contact(UUID(int=0), _time(contact_at), how)
-    return Wait(caller, _uuid(pk), at, at, contact=contact, client=client)
-
-
-# -- What else a line shows ---------------------------------------------------------------------------
-
-
-def _complete(waits: list[Wait]) -> None:
-    """Fill in what a line shows beyond its last call: three statements for all of them, and one for the clients."""
-    if not waits:
-        return
-    legs: list[list[Leg]] = [[] for _ in waits]
-    for inbound in (True, False):
-        for place, started_at, answered in _legs(waits, inbound=inbound):
-            legs[place].append(Leg(_time(started_at), inbound, bool(answered)))
-    clients = Client.objects.in_bulk({wait.client for wait in waits if wait.client})
-    calls = _contact_calls(waits)
-    for place, wait in enumerate(waits):
-        extend(wait, legs[place], until=wait.contact.at if wait.contact else None)
-        wait.more = any(
-            sum(leg.inbound == inbound for leg in legs[place]) == CALLS_A_LINE for inbound in (True, False)
-        )
-        wait.client = clients.get(wait.client)
-        if wait.contact is not None:
-            pk, user = calls[place]
-            wait.contact = Contact(pk, wait.contact.at, wait.contact.how, user)
-
-
-def _legs(waits: list[Wait], *, inbound: bool) -> list[tuple[int, Any, Any]]:
-    """Return the newest calls that each caller made before the wait's end, or received."""
-    column = "calling_number" if inbound else "called_number"
-    direction = Direction.INBOUND if inbound else Direction.OUTBOUND
-    selects, params = [], []
-    for place, wait in enumerate(waits):
-        # What the caller did after the last missed call is no part of the wait.
-        until = wait.last_missed_at if inbound else wait.contact.at if wait.contact else None
-        bound = "" if until is None else " AND started_at <= %s"
-        selects.append(
-            f"SELECT * FROM (SELECT {place} AS place, started_at,"  # noqa: S608
-            " CASE WHEN answered_at IS NULL THEN 0 ELSE 1 END AS answered"
-            f" FROM {_TABLE} WHERE {column} = %s{bound} AND direction = '{direction}'"
-            f" AND (answered_at IS NOT NULL OR {_MISSED})"
-            f" ORDER BY started_at DESC LIMIT {CALLS_A_LINE}) AS leg_{place}"
-        )
-        params += [wait.caller] if until is None else [wait.caller, _param(until)]
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(selects), params)
-        return list(cursor.fetchall())
-
-
-def _contact_calls(waits: list[Wait]) -> dict[int, tuple[UUID, str]]:
-    """Return the calls that ended the waits, and who of us handled them."""
-    selects, params = [], []
-    for place, wait in enumerate(waits):
-        if wait.contact is None:
-            continue
-        back = wait.contact.how is Returned.CALLED_BACK
-        column, direction = ("called", Direction.OUTBOUND) if back else ("calling", Direction.INBOUND)
-        selects.append(
-            f"SELECT * FROM (SELECT {place} AS place, id, handled_by_id FROM {_TABLE}"  # noqa: S608
-            f" WHERE {column}_number = %s AND started_at = %s AND direction = '{direction}'"
-            f" AND answered_at IS NOT NULL ORDER BY id LIMIT 1) AS contact_{place}"
-        )
-        params += [wait.caller, _param(wait.contact.at)]
-    if not selects:
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(selects), params)
-        rows = cursor.fetchall()
-    users = Call._meta.get_field("handled_by").related_model._default_manager.in_bulk(  # type: ignore[union-attr]
-        {user for _, _, user in rows if user}
-    )
-    return {place: (_uuid(pk), users[user].get_username() if user in users else "") for place, pk, user in rows}
-
-
-def _param(value: datetime | UUID) -> Any:
-    """Return a value as the database's columns hold it."""
-    if connection.vendor == "postgresql":
-        return value
-    return value.hex if isinstance(value, UUID) else str(value.astimezone(UTC).replace(tzinfo=None))
-
-
-def _time(value: Any) -> datetime:
-    """Return an instant as both databases give it; SQLite's knows no time zone, and may be a text."""
-    at: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def _uuid(value: Any) -> UUID:
-    return UUID(value) if isinstance(value, str) else value
+        contact = Contact(UUID(int=0), as_time(contact_at), how)
+    return Wait(caller, as_uuid(pk), at, at, contact=contact, client=client)

@@ -13,6 +13,7 @@ from django.db import connection
 
 from calls.models import Call
 from calls.queries.statistics import mean, percentage
+from calls.queries.values import as_param, as_time
 
 # How far back, and how many calls in each direction at most.
 WINDOW = timedelta(days=90)
@@ -86,7 +87,7 @@ def figures_of(number: str, *, at: datetime, zone: ZoneInfo) -> NumberFigures:
         else "CAST(strftime('%%s', started_at) AS INTEGER) / 900"
     )
     rows = _run(
-        f"{_recent()} SELECT made, {quarter} AS quarter, COUNT(*), COUNT(ended_at),"
+        f"{_recent()} SELECT made, {quarter} AS quarter, COUNT(*), COUNT(ended_at),"  # noqa: S608
         " COUNT(CASE WHEN ended_at IS NOT NULL THEN answered_at END), COALESCE(SUM(duration), 0), COUNT(duration),"
         " MIN(started_at) FROM recent GROUP BY made, quarter",
         _params(number, found.since),
@@ -99,7 +100,7 @@ def figures_of(number: str, *, at: datetime, zone: ZoneInfo) -> NumberFigures:
         traffic.answered += answered
         traffic.seconds += int(seconds)
         traffic.timed += timed
-        oldest[made] = min(oldest.get(made, _time(first)), _time(first))
+        oldest[made] = min(oldest.get(made, as_time(first)), as_time(first))
         local = datetime.fromtimestamp(int(place) * QUARTER, UTC).astimezone(zone)
         found.heat[local.weekday()][local.hour] += calls
     # Where one direction was cut short, the figures of both begin at different times: say the later one.
@@ -116,7 +117,7 @@ def counterparties_of(number: str, *, at: datetime) -> list[Counterparty]:
         " WHERE other <> '' GROUP BY other ORDER BY calls DESC, last DESC, other LIMIT %s",
         [*_params(number, at - WINDOW), COUNTERPARTIES_AT_MOST],
     )
-    return [Counterparty(other, calls, answered, _time(last)) for other, calls, answered, last in rows]
+    return [Counterparty(other, calls, answered, as_time(last)) for other, calls, answered, last in rows]
 
 
 def _recent() -> str:
@@ -135,7 +136,7 @@ def _recent() -> str:
 
 
 def _params(number: str, since: datetime) -> list[Any]:
-    start = since if connection.vendor == "postgresql" else str(since.astimezone(UTC).replace(tzinfo=None))
+    start = as_param(since)
     return [number, start, number, number, start]
 
 
@@ -143,8 +144,3 @@ def _run(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall())
-
-
-def _time(value: Any) -> datetime:
-    at: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return at if at.tzinfo else at.replace(tzinfo=UTC)

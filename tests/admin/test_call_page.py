@@ -102,7 +102,9 @@ def test_the_timeline_is_in_the_order_in_which_events_are_taken():
     events += [build_event("dtmf", 1, event_id="b"), build_event("dtmf", 1, event_id="a"), build_event("error", 0)]
     record(list(reversed(events)))
     call = Call.objects.get()
-    shown = [(entry["at"], entry["type"]) for entry in timeline.timeline_of(call, timeline.events_of(call), linked=False)]
+    shown = [
+        (entry["at"], entry["type"]) for entry in timeline.timeline_of(call, timeline.events_of(call), linked=False)
+    ]
     expected = [event.type.replace("_", " ") for event in sorted(events, key=lambda event: event.key)]
     assert [kind for _, kind in shown] == expected
     ids = [row.event_id for row in sorted((e for e in events if e.type == "dtmf"), key=lambda e: e.key)]

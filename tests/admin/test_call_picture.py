@@ -135,7 +135,13 @@ def test_no_script_and_no_style_is_written_into_the_picture():
 
 
 def test_lengths_in_words():
-    assert [span(seconds) for seconds in (0, 59, 65, 3_725, 90_061)] == ["0 s", "59 s", "1:05", "1:02:05", "1 d 1:01:01"]
+    assert [span(seconds) for seconds in (0, 59, 65, 3_725, 90_061)] == [
+        "0 s",
+        "59 s",
+        "1:05",
+        "1:02:05",
+        "1 d 1:01:01",
+    ]
     assert [tick_label(seconds) for seconds in (-5, 0, 5, 3_600, 86_400 * 730)] == [
         *("−0:05", "0:00", "0:05", "1:00:00", "730 d"),
     ]

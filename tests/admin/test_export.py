@@ -206,9 +206,7 @@ def countries() -> None:
     for name, number in (("de", "+493023125042"), ("ca", "+14165550199"), ("us", "+12125550199")):
         for way in ("inbound", "outbound", "unknown"):
             calling, called = (number, "+12025550100") if way != "outbound" else ("+12025550100", number)
-            record(
-                [build_event(call_id=f"{name}-{way}", calling_number=calling, called_number=called, direction=way)]
-            )
+            record([build_event(call_id=f"{name}-{way}", calling_number=calling, called_number=called, direction=way)])
 
 
 @pytest.mark.usefixtures("countries")
@@ -244,7 +242,10 @@ def test_a_rare_country_is_found_by_the_index_of_the_numbers():
     record(
         [
             build_event(
-                call_id=f"c{n}", seconds=n, calling_number=f"+1202555{n % 1000:04}", called_number=f"+1212555{n % 997:04}"
+                call_id=f"c{n}",
+                seconds=n,
+                calling_number=f"+1202555{n % 1000:04}",
+                called_number=f"+1212555{n % 997:04}",
             )
             for n in range(4_000)
         ]

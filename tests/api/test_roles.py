@@ -72,7 +72,7 @@ def endpoints(patterns: list[URLPattern | URLResolver]) -> Iterator[tuple[str, A
         if isinstance(pattern, URLResolver):
             if getattr(pattern, "app_name", None) != "admin":
                 yield from endpoints(pattern.url_patterns)
-        elif pattern.name and pattern.callback.__module__ != "phonegoggles.health":
+        elif pattern.name and not pattern.callback.__module__.startswith(("phonegoggles.health", "calls.admin.")):
             yield pattern.name, getattr(pattern.callback, "view_class", None) or pattern.callback.cls
 
 

@@ -49,9 +49,7 @@ def calls(groups: None) -> None:
 
     def call(name: str, *events: tuple[str, float], calling: str = ADA, word: str = "", **values: object) -> None:
         parties = {"call_id": name, "calling_number": calling, "called_number": OURS, "direction": "inbound"}
-        record(
-            [build_event(kind, now + at, **{**parties, "word": word or kind, **values}) for kind, at in events]
-        )
+        record([build_event(kind, now + at, **{**parties, "word": word or kind, **values}) for kind, at in events])
 
     call("rich", ("initiated", -600), ("ringing", -598), ("answered", -590), ("hold", -560), ("unhold", -540),
          ("recording_started", -530), ("ended", -500))  # fmt: skip

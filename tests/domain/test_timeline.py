@@ -1,6 +1,7 @@
 """The stretches of a call agree with its state, whatever its events; the state is where the rules are."""
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def test_what_goes_on_is_what_the_state_says_goes_on(events: list[Event]) -> Non
 def test_stretches_of_one_kind_follow_one_another_and_none_runs_backwards(events: list[Event]) -> None:
     for stretches in drawn(events).values():
         assert all(stretch.begin <= stretch.end for stretch in stretches)
-        assert all(one.end <= other.begin for one, other in zip(stretches, stretches[1:], strict=False))
+        assert all(one.end <= other.begin for one, other in pairwise(stretches))
 
 
 @given(st.data())

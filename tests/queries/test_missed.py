@@ -10,7 +10,6 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from calls.domain.missed import Returned
 from calls.models import Call, Client
 from calls.operations.clients import set_numbers
 from calls.operations.record import record
@@ -22,7 +21,9 @@ pytestmark = pytest.mark.django_db
 OURS, ADA, BOB = "+12025550100", "+4930231250", "+442079460001"
 
 
-def make(number: str, seconds: float, *, way: str = "inbound", answered: bool = False, over: bool = True, **values: Any) -> str:
+def make(
+    number: str, seconds: float, *, way: str = "inbound", answered: bool = False, over: bool = True, **values: Any
+) -> str:
     """Record a call with an outside number, and return its id."""
     name = values.pop("name", f"call-{Call.objects.count()}")
     calling, called = (number, OURS) if way != "outbound" else (OURS, number)
@@ -136,7 +137,8 @@ def test_it_is_told_who_called_back_and_whose_number_it_is():
     name = make(ADA, 60, way="outbound", answered=True, user_id=user.pk)
     (wait,) = missed_calls(MissedFilter(client=client.pk), limit=5).waits
     assert (wait.client, wait.contact and wait.contact.handled_by) == (client, "grace")
-    assert wait.contact and wait.contact.call == Call.objects.get(external_id=name).pk
+    assert wait.contact
+    assert wait.contact.call == Call.objects.get(external_id=name).pk
     assert [line[0] for line in lines(number=BOB)] == [BOB]
 
 
@@ -253,7 +255,7 @@ def test_a_page_takes_as_many_statements_for_many_lines_as_for_one():
 
 
 def test_a_caller_who_calls_all_the_time_is_counted_up_to_a_bound(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(missed, "CALLS_A_LINE", 10)
+    monkeypatch.setattr("calls.queries.missed_lines.CALLS_A_LINE", 10)
     for place in range(15):
         make(ADA, place)
     (wait,) = missed_calls(MissedFilter(), limit=5).waits
@@ -261,4 +263,3 @@ def test_a_caller_who_calls_all_the_time_is_counted_up_to_a_bound(monkeypatch: p
     assert wait.first_missed_at == at(5)
     assert wait.last_missed_at - wait.first_missed_at == timedelta(seconds=9)
     assert wait.contact is None
-    assert Returned("called_back") is Returned.CALLED_BACK

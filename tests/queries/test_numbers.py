@@ -94,9 +94,7 @@ def test_a_number_is_read_from_its_two_indexes_only():
     for n in range(3_000):
         other = f"+49302312{n % 97:02}"
         calling, called = (ADA, other) if n % 50 == 0 else (other, BOB)
-        events.append(
-            build_event(call_id=f"c-{n}", seconds=-n * 600, calling_number=calling, called_number=called)
-        )
+        events.append(build_event(call_id=f"c-{n}", seconds=-n * 600, calling_number=calling, called_number=called))
     record(events)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE calls_call")
