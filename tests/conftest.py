@@ -40,7 +40,7 @@ def groups(transactional_db: None) -> None:
     """The groups that a migration made: a test with real transactions leaves all tables empty behind it."""
     import_module("calls.migrations.0003_groups_and_their_rights").make_groups(apps, None)
     import_module("calls.migrations.0006_groups_get_the_rights_of_call_logging").give_rights(apps, None)
-    import_module("calls.migrations.0008_quarantine").give_rights(apps, None)
+    import_module("calls.migrations.0009_quarantine").give_rights(apps, None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

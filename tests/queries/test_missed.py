@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from calls.models import Call, Client
 from calls.operations.clients import set_numbers
@@ -131,7 +132,7 @@ def test_whatever_the_reason_an_unanswered_call_is_to_be_returned(cause: str | N
 def test_it_is_told_who_called_back_and_whose_number_it_is():
     user = User.objects.create_user("grace")
     client = Client.objects.create(name="Ada")
-    set_numbers(client, [ADA])
+    set_numbers(client, [ADA], at=timezone.now())
     make(ADA, 0)
     make(BOB, 10)
     name = make(ADA, 60, way="outbound", answered=True, user_id=user.pk)
