@@ -23,14 +23,14 @@ from calls.models import CallEvent
 from calls.operations.webhooks import add_source
 from tests.journeys.journey import Row, Service, compare, expected_events, play, wait_for_delivery
 from tests.journeys.kinds import KINDS
-from tests.journeys.telephony import Exchange, Load, Timers, exchange, find_programs, wait_for
+from tests.journeys.telephony import Exchange, Load, Tuning, exchange, find_programs, wait_for
 from tests.journeys.test_first_specification import key_of
 from tests.server import free_port, production_server
 
 # The service goes down when this part of all events is there, and stays down for at least so many seconds.
 DOWN_AFTER, DOWN_SECONDS = 0.25, 3.0
 ENVIRONMENT = {"SECRET_KEY": settings.SECRET_KEY, "PYTHONWARNINGS": "ignore"}
-TIMERS = Timers(reply=2000, answer=4000, retry=2)
+TUNING = Tuning(answer=4000, workers=4)
 # But for the failures that Kamailio holds back on purpose, because the caller may call again with a password.
 COMMITTED = """
     SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - occurred_at)
@@ -204,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     loads = shares(options.calls, options.rate, options.pause)
     with (
         Restartable() as service,
-        exchange(f"{service.address}/api/webhooks/sip/", secret, KINDS, TIMERS) as kamailio,
+        exchange(f"{service.address}/api/webhooks/sip/", secret, KINDS, TUNING) as kamailio,
     ):
         good = round_of_calls("Undisturbed", loads, service, kamailio, key, disturbed=False)
         good &= round_of_calls("The service is killed meanwhile", loads, service, kamailio, key, disturbed=True)

@@ -48,12 +48,16 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float = PATIENCE
 
 
 @dataclass
-class Timers:
-    """How long Kamailio waits, in milliseconds: for any reply; for an answer; and, in seconds, for a second attempt."""
+class Tuning:
+    """How long Kamailio waits, in milliseconds: for any reply; for an answer; and, in seconds, for a second attempt.
+
+    With several workers one SIP message may overtake another, which SIPp, unlike a telephone, takes for a failure.
+    """
 
     reply: int = 2000
     answer: int = 3000
     retry: int = 2
+    workers: int = 1
 
 
 @dataclass
@@ -84,13 +88,13 @@ class Exchange:
 
 
 @contextlib.contextmanager
-def workplace(kinds: Sequence[Kind], timers: Timers) -> Iterator[Path]:
+def workplace(kinds: Sequence[Kind], tuning: Tuning) -> Iterator[Path]:
     """Give a directory with all of Kamailio's files and an empty outbox."""
     with tempfile.TemporaryDirectory(prefix="exchange-") as name:
         directory = Path(name)
         for file in ("kamailio.cfg", "phonegoggles.cfg", "collector.py"):
             shutil.copy(DEPLOY / file, directory)
-        (directory / "site.cfg").write_text(site(directory, own_address(), kinds, timers))
+        (directory / "site.cfg").write_text(site(directory, own_address(), kinds, tuning))
         (directory / "outbox").mkdir()
         yield directory
 
@@ -118,9 +122,9 @@ def running_kamailio(directory: Path) -> Iterator[Exchange]:
 
 
 @contextlib.contextmanager
-def exchange(url: str, secret: str, kinds: Sequence[Kind], timers: Timers) -> Iterator[Exchange]:
+def exchange(url: str, secret: str, kinds: Sequence[Kind], tuning: Tuning) -> Iterator[Exchange]:
     """Start Kamailio and deliver.py, reporting to this address of the webhook, until the end of the block."""
-    with workplace(kinds, timers) as directory, running_kamailio(directory) as made:
+    with workplace(kinds, tuning) as directory, running_kamailio(directory) as made:
         (directory / "secret").write_text(secret)
         environ = {
             **os.environ,
@@ -159,13 +163,14 @@ def program(
         child.wait()
 
 
-def site(directory: Path, address: str, kinds: Sequence[Kind], timers: Timers) -> str:
+def site(directory: Path, address: str, kinds: Sequence[Kind], tuning: Tuning) -> str:
     """Return a site.cfg: our numbers call out, all others call in, and each number is a telephone of its own."""
     lines = [
         f"listen=udp:{address}:{SIP_PORT}",
-        f"#!define FR_TIMER {timers.reply}",
-        f"#!define FR_INV_TIMER {timers.answer}",
-        f"#!define PHONEGOGGLES_RETRY {timers.retry}",
+        f"#!define CHILDREN {tuning.workers}",
+        f"#!define FR_TIMER {tuning.reply}",
+        f"#!define FR_INV_TIMER {tuning.answer}",
+        f"#!define PHONEGOGGLES_RETRY {tuning.retry}",
         f'#!define PHONEGOGGLES_COLLECTOR "{directory / "collector.py"}"',
         "log_stderror=yes",
         "route[FROM] {",

@@ -16,7 +16,7 @@ from tests.journeys.kinds import KINDS
 from tests.journeys.telephony import (
     Load,
     Telephones,
-    Timers,
+    Tuning,
     find_programs,
     kamailio_command,
     running_kamailio,
@@ -37,7 +37,7 @@ def reports_in(outbox: Path) -> list[dict[str, Any]]:
 
 def test_reports_wait_in_memory_while_the_outbox_is_away_and_none_is_lost_when_it_is_back() -> None:
     calls = 60  # more reports than Kamailio's own loops take, which is 100
-    with workplace(KINDS, Timers()) as directory, running_kamailio(directory) as kamailio:
+    with workplace(KINDS, Tuning()) as directory, running_kamailio(directory) as kamailio:
         away = kamailio.outbox.rename(directory / "away")
         (row,) = play([Load(COMPLETED, calls=calls, rate=40, pause=100)], kamailio)
         assert row.wrong == []
@@ -52,7 +52,7 @@ def test_reports_wait_in_memory_while_the_outbox_is_away_and_none_is_lost_when_i
 
 
 def test_a_call_that_outlives_a_crash_of_kamailio_still_has_its_end() -> None:
-    with workplace(KINDS, Timers()) as directory, contextlib.ExitStack() as stack:
+    with workplace(KINDS, Tuning()) as directory, contextlib.ExitStack() as stack:
         with running_kamailio(directory) as kamailio:
             telephones = Telephones(Load(COMPLETED, calls=1, rate=1, pause=4000), directory, kamailio.address)
             caller = stack.enter_context(telephones.run())
@@ -68,7 +68,7 @@ def test_a_call_that_outlives_a_crash_of_kamailio_still_has_its_end() -> None:
 
 
 def test_kamailio_does_not_start_without_an_outbox() -> None:
-    with workplace(KINDS, Timers()) as directory:
+    with workplace(KINDS, Tuning()) as directory:
         environ = {**os.environ, "PHONEGOGGLES_OUTBOX": "/nowhere"}
         done = subprocess.run(
             kamailio_command(directory), env=environ, capture_output=True, text=True, check=False, timeout=60
@@ -78,7 +78,7 @@ def test_kamailio_does_not_start_without_an_outbox() -> None:
 
 
 def test_the_example_of_a_site_is_a_valid_configuration(tmp_path: Path) -> None:
-    with workplace(KINDS, Timers()) as directory:
+    with workplace(KINDS, Tuning()) as directory:
         collector = directory / "collector.py"
         example = (Path(__file__).parents[2] / "deploy" / "kamailio" / "site.cfg").read_text()
         # Its addresses are nobody's here.

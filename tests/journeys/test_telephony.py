@@ -12,7 +12,7 @@ from calls.models import CallEvent
 from calls.operations.webhooks import add_source
 from tests.journeys.journey import Service, compare, expected_events, play, wait_for_delivery
 from tests.journeys.kinds import KINDS
-from tests.journeys.telephony import Load, Timers, exchange, find_programs
+from tests.journeys.telephony import Load, Tuning, exchange, find_programs
 from tests.journeys.test_first_specification import key_of
 from tests.server import production_server
 
@@ -30,7 +30,7 @@ def test_a_call_of_each_kind_is_told_of_as_sipp_played_it() -> None:
     loads = [Load(kind, calls=1, rate=1, pause=300) for kind in KINDS]
     with (
         production_server(SECRET_KEY=settings.SECRET_KEY) as address,
-        exchange(f"{address}/api/webhooks/sip/", secret, KINDS, Timers()) as kamailio,
+        exchange(f"{address}/api/webhooks/sip/", secret, KINDS, Tuning()) as kamailio,
     ):
         rows = play(loads, kamailio)
         wait_for_delivery(rows, kamailio, CallEvent.objects.count)
