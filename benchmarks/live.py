@@ -68,9 +68,7 @@ class Lab:
     def manage(self, *words: str) -> str:
         """Run a command of manage.py and return what it printed."""
         command = [sys.executable, "manage.py", *words]
-        return subprocess.run(
-            command, cwd=ROOT, env=self.environ, check=True, stdout=subprocess.PIPE, text=True
-        ).stdout
+        return subprocess.run(command, cwd=ROOT, env=self.environ, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     @contextmanager
     def serve(self, *words: str) -> "Iterator[tuple[int, subprocess.Popen[bytes]]]":
