@@ -80,7 +80,7 @@ class Lab:
             until = time.monotonic() + START_SECONDS
             while True:
                 try:
-                    urlopen(f"http://127.0.0.1:{port}/livez", timeout=5).close()  # noqa: S310 - our own
+                    urlopen(f"http://127.0.0.1:{port}/livez", timeout=5).close()
                     break
                 except OSError:
                     if server.poll() is not None or time.monotonic() > until:
@@ -245,7 +245,7 @@ def hear_in_another_process(lab: Lab, ports: list[int], count: int) -> "subproce
     """Open sockets, each for one number, in a process of their own, and return it once all are open."""
     command = [sys.executable, "-m", "benchmarks.live", "--listen", *map(str, ports), "--sockets", str(count)]
     child = subprocess.Popen(command, cwd=ROOT, env={**lab.environ, "READER": lab.reader}, stdout=subprocess.PIPE)
-    assert child.stdout is not None  # noqa: S101 - asked for
+    assert child.stdout is not None
     child.stdout.readline()
     return child
 

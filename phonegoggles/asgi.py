@@ -17,7 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "phonegoggles.settings")
 wsgi_application: Any = import_string("phonegoggles.wsgi.application")
 
 
-def terminated(environ: dict[str, Any], start_response: Any) -> Any:
+def terminated(environ: Any, start_response: Any) -> Any:
     """Tell the application that its input ends where the body ends, also where no length says so."""
     environ["wsgi.input_terminated"] = True
     return wsgi_application(environ, start_response)
