@@ -84,6 +84,7 @@ class Feed:
         self._lock = asyncio.Lock()
         self._rung = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
+        self._untold: list[Change] = []
 
     async def join(self, listener: Listener) -> Place:
         """Let a listener hear all changes from the returned place on."""
@@ -115,6 +116,7 @@ class Feed:
             with suppress(asyncio.CancelledError):
                 await self._following
             self._following = None
+            self._untold = []
             await asyncio.to_thread(self._bridge.stop)
             await self._close_thread()
 
@@ -129,6 +131,10 @@ class Feed:
                 await self._apart(_close_connection)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            except Exception:
+                logger.exception("Changes could not be told: %s", self._untold)
+                self._untold.clear()  # rather than failing at them for ever
+                more = False
             await asyncio.sleep(GATHER_SECONDS)
             if not more:
                 with suppress(TimeoutError):
@@ -136,7 +142,9 @@ class Feed:
 
     async def _look(self) -> bool:
         """Tell the listeners what is new; say whether to look again at once."""
-        changes, marks = await self._apart(self._read)
+        await self._apart(self._read)
+        changes = self._untold
+        marks = await self._apart(lambda: marks_of({change.call for change in changes})) if changes else {}
         heard_by = [self.fanout.who_wants(marks[change.call]) if change.call in marks else set() for change in changes]
         wanted = [change for change, listeners in zip(changes, heard_by, strict=True) if listeners]
         messages = iter(await self._apart(lambda: write_out(wanted)) if wanted else ())
@@ -144,18 +152,15 @@ class Feed:
             if listeners and (message := next(messages)):
                 for listener in listeners:
                     listener.offer(message)
-        logs = (self._events, self._changes)
-        return any(log.behind or log.has_gaps for log in logs)
+        self._untold = []
+        return any(log.behind or log.has_gaps for log in (self._events, self._changes))
 
-    def _read(self) -> tuple[list[Change], dict[UUID, Marks]]:
-        """Return what is new in the logs, and what decides who hears of it."""
-        changes = []
-        changed = self._changes.settled
+    def _read(self) -> None:
+        """Take down what is new; it is kept until it is told, since the logs do not show it a second time."""
         for entry in self._events.look():
-            changes.append(Change(entry.call, entry.id, Position(entry.settled, changed)))
+            self._untold.append(Change(entry.call, entry.id, Position(entry.settled, self._changes.settled)))
         for entry in self._changes.look():
-            changes.append(Change(entry.call, None, Position(self._events.settled, entry.settled)))
-        return changes, marks_of({change.call for change in changes})
+            self._untold.append(Change(entry.call, None, Position(self._events.settled, entry.settled)))
 
     async def _apart(self, work: Callable[[], T]) -> T:
         """Do something with the database in the feed's own thread, which keeps its connection."""

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 
 from channels.db import database_sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 from rest_framework.exceptions import Throttled
 
@@ -66,7 +65,7 @@ class Hall:
                 welcome = await database_sync_to_async(still_welcome)(
                     set(present.values()), right=RIGHT, at=timezone.now()
                 )
-            except (DatabaseError, InterfaceError) as error:
+            except Exception as error:
                 # Without its database the process tells nothing either, so there is nothing to keep from anybody.
                 logger.warning("Who still may listen cannot be checked: %s", type(error).__name__)
                 continue

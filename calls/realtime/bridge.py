@@ -8,6 +8,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -30,7 +31,8 @@ def ring_here() -> None:
     with _lock:
         hearers = list(_hearers)
     for wake in hearers:
-        wake()
+        with suppress(RuntimeError):  # its event loop has just been closed
+            wake()
 
 
 class Bridge:

@@ -282,6 +282,19 @@ def test_other_hosts_and_other_addresses_are_refused(address: str, key: str) -> 
     assert (response.status_code, body_of(response)["code"]) == (404, "not_found")
 
 
+def test_where_https_is_wanted_a_plain_socket_is_refused(groups: None) -> None:
+    user = new_user()
+    key, cookie = new_key(user), cookie_of(signed_in(user))
+    with socket_server(HTTPS="true", TRUST_X_FORWARDED_PROTO="true") as (address, _):
+        response = refusal(address, key)
+        assert (response.status_code, body_of(response)["code"]) == (403, "https_required")
+        proxied = cookie | {"X-Forwarded-Proto": "https"}
+        ours: Any = address.replace("http:", "https:")
+        with connect(url(address), additional_headers=proxied, origin=ours, proxy=None) as socket:
+            Ear(socket)
+        assert refusal(address, headers=proxied, origin=address).status_code == 403
+
+
 def test_plain_requests_are_served_beside_the_socket(address: str, key: str) -> None:
     with urlopen(Request(f"{address}/api/call-logs/", headers={"Authorization": f"Token {key}"})) as answer:  # noqa: S310
         assert json.load(answer)["results"] == []

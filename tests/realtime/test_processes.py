@@ -130,6 +130,22 @@ def test_an_event_that_commits_late_is_told_live_and_to_whoever_comes_back(key: 
         assert "slow" in elsewhere.hear_until("slow")
 
 
+@pytest.mark.postgresql
+def test_lost_connections_lose_no_change(key: str) -> None:
+    with socket_server() as (address, _), listening(address, key) as ear:
+        for turn in range(20):
+            names = [f"{turn:02}-{number}" for number in range(10)]
+            for number, name in enumerate(names):
+                record([build_event("dtmf", number, event_id=name, call_id=f"call-{turn}")])
+                if number % 3 == 0:
+                    with connection.cursor() as cursor:
+                        cursor.execute(
+                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                        )
+            assert ear.events(10) == names
+
+
 def test_changes_are_found_without_any_bell(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("calls.realtime.announce._ring", lambda: None)
     with socket_server() as (address, _), listening(address, key) as ear:
