@@ -7,35 +7,19 @@ since 1970, 0 for never. Which leg is a call, and when it counts as answered: do
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import unquote
 
 from calls.domain.events import Event, call_uuid
-from calls.domain.instants import LAST_YEAR
 from calls.domain.vocabulary import CallStatus, CallType, Direction, EventType, Source, read_cause
 from calls.ingest.door import Answer, read_fields, receive_together
-from calls.ingest.fields import MAX_ID_LENGTH, REQUIRED
+from calls.ingest.fields import MAX_ID_LENGTH
+from calls.ingest.json_cdr import MAX_UUID_LENGTH, Document, instant_or_none, profile_of, read_document, text_of
 from calls.operations.record import Result
-from calls.web.bodies import FieldErrors
-from calls.web.errors import Invalid
 
 # The longest document that is read: every application that a leg ran is in it.
 MAX_DOCUMENT_BYTES = 512 * 1024
-# A leg has a UUID (36 characters); what is added to it must still fit into an event's id.
-MAX_UUID_LENGTH = 200
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The same instants once more among the variables, from the newest caller profile: older servers write the key
-# `callflow` once for each profile, of which a JSON reader keeps only the oldest.
-VARIABLES = {
-    "created_time": "start_uepoch",
-    "progress_time": "progress_uepoch",
-    "progress_media_time": "progress_media_uepoch",
-    "answered_time": "answer_uepoch",
-    "bridged_time": "bridge_uepoch",
-    "hangup_time": "end_uepoch",
-}
 # FreeSWITCH's own causes, for which its Q.850 value is always 16 (switch_channel_cause_q850).
 CAUSES: dict[str, str] = {
     "ORIGINATOR_CANCEL": "sip:487",
@@ -44,6 +28,8 @@ CAUSES: dict[str, str] = {
     "NO_PICKUP": CallStatus.NO_ANSWER,
     "PROGRESS_TIMEOUT": CallStatus.NO_ANSWER,
 }
+# More holds than this within one leg are no telephone's doing.
+MOST_HOLDS = 1_000
 PASSED_ON = ("BLIND_TRANSFER", "ATTENDED_TRANSFER")
 # What is kept of the variables, with the end: the rest is as long as a book and may hold secrets.
 KEPT = (
@@ -65,29 +51,17 @@ class Leg:
     events: list[Event]
 
 
-@dataclass(slots=True)
-class _Document:
-    """The parts of a document that matter, checked."""
-
-    uuid: str
-    variables: dict[str, str]
-    profiles: list[dict[str, Any]]  # the newest first
-    outbound: bool
-    times: dict[str, datetime]  # the earliest of each
-    transferred: list[datetime]
-
-
 def read_leg(fields: dict[str, Any], *, at: datetime) -> Leg:
     """Return what a document says, received at `at`; raise Invalid with what is wrong.
 
     A leg that belongs to another call adds only its holds to it, and half of a loopback nothing.
     """
-    document = _read(fields)
+    document = read_document(fields)
     owner = _owner(document)
     found = _Facts(document, call_id=owner or document.uuid, at=at)
     if owner is not None:
         found.add_holds()
-    elif not _text(_profile(document), "chan_name").startswith("loopback/"):
+    elif not text_of(profile_of(document), "chan_name").startswith("loopback/"):
         found.add_call(fields)
     return Leg(call_id=found.call_id, events=found.events)
 
@@ -115,7 +89,7 @@ def receive_leg(body: bytes, *, at: datetime) -> Answer:
 class _Facts:
     """Collects the events of one document; each has an id that is the same when the document comes again."""
 
-    def __init__(self, document: _Document, *, call_id: str, at: datetime) -> None:
+    def __init__(self, document: Document, *, call_id: str, at: datetime) -> None:
         self.document, self.call_id, self.at = document, call_id, at
         self.events: list[Event] = []
         self.said: dict[str, Any] = {}
@@ -142,10 +116,10 @@ class _Facts:
     def add_call(self, fields: dict[str, Any]) -> None:
         """Add all that a leg says which is a call of its own."""
         times, variables = self.document.times, self.document.variables
-        profile = _profile(self.document, first=True)
+        profile = profile_of(self.document, first=True)
         self.said = {
-            "calling_number": _text(profile, "caller_id_number") or _text(profile, "ani"),
-            "called_number": _text(profile, "destination_number"),
+            "calling_number": text_of(profile, "caller_id_number") or text_of(profile, "ani"),
+            "called_number": text_of(profile, "destination_number"),
             "direction": _direction(variables),
             "call_type": CallType.CONFERENCE if _in_conference(self.document) else None,
         }
@@ -169,9 +143,9 @@ class _Facts:
 
     def add_holds(self) -> None:
         """Add when the leg was put on hold and taken off it (`hold_events`)."""
-        for on, off in _HOLD.findall(self.document.variables.get("hold_events", "")):
-            self.add(f"hold:{on}", EventType.HOLD, _instant_or_none(on), word="hold_events")
-            self.add(f"unhold:{on}", EventType.UNHOLD, _instant_or_none(off), word="hold_events")
+        for on, off in _HOLD.findall(self.document.variables.get("hold_events", ""))[:MOST_HOLDS]:
+            self.add(f"hold:{on}", EventType.HOLD, instant_or_none(on), word="hold_events")
+            self.add(f"unhold:{off}", EventType.UNHOLD, instant_or_none(off), word="hold_events")
 
     def add_transfers(self, answered: datetime) -> None:
         """Add where the answered call was passed on to (`transfer_history`); menus also transfer, before the answer."""
@@ -190,7 +164,7 @@ class _Facts:
                 )
 
 
-def _owner(document: _Document) -> str | None:
+def _owner(document: Document) -> str | None:
     """Return the id of the call that the leg belongs to, or None if it is one by itself.
 
     A leg that another one made names it as its originator (which is how mod_json_cdr knows a B leg);
@@ -200,7 +174,7 @@ def _owner(document: _Document) -> str | None:
         originator = profile["caller_profile"].get("originator")
         callers = originator.get("originator_caller_profiles") if isinstance(originator, dict) else None
         for caller in callers if isinstance(callers, list) else []:
-            uuid = _text(caller, "uuid") if isinstance(caller, dict) else ""
+            uuid = text_of(caller, "uuid") if isinstance(caller, dict) else ""
             if uuid and uuid != document.uuid:
                 return uuid[:MAX_UUID_LENGTH]
     if document.variables.get("cc_side") == "agent":
@@ -208,7 +182,7 @@ def _owner(document: _Document) -> str | None:
     return None
 
 
-def _answer(document: _Document) -> tuple[datetime | None, str]:
+def _answer(document: Document) -> tuple[datetime | None, str]:
     """Return when somebody picked up, and which time says so.
 
     A leg that came in is answered by menus and voicemail too: it counts from when it was bridged, or joined a
@@ -223,13 +197,13 @@ def _answer(document: _Document) -> tuple[datetime | None, str]:
     return (answered, "answered_time") if rebridged or answered >= bridged else (bridged, "bridged_time")
 
 
-def _in_conference(document: _Document) -> bool:
+def _in_conference(document: Document) -> bool:
     return bool(document.variables.get("conference_name")) or document.variables.get("last_app") == "conference"
 
 
-def _transfer_time(document: _Document, second: str) -> datetime | None:
+def _transfer_time(document: Document, second: str) -> datetime | None:
     """Return when a transfer was, given in whole seconds; the profile that it closed knows better."""
-    rough = _instant_or_none(second + "000000")
+    rough = instant_or_none(second + "000000")
     if rough is None:
         return None
     within = (exact for exact in document.transferred if timedelta() <= exact - rough < timedelta(seconds=1))
@@ -251,107 +225,8 @@ def _cause(variables: dict[str, str]) -> str | None:
     return read_cause({"q850": q850})
 
 
-def _metadata(fields: dict[str, Any], document: _Document) -> dict[str, Any]:
+def _metadata(fields: dict[str, Any], document: Document) -> dict[str, Any]:
     kept = {name: document.variables[name] for name in KEPT if document.variables.get(name)}
-    profile = _profile(document, first=True)
-    kept |= {name: text for name in ("caller_id_name", "context", "chan_name") if (text := _text(profile, name))}
-    return {"uuid": document.uuid, "switchname": _text(fields, "switchname"), **kept}
-
-
-# -- Reading the document ------------------------------------------------------------------------
-
-
-def _read(fields: dict[str, Any]) -> _Document:
-    errors: FieldErrors = {}
-    told = fields.get("variables")
-    if not isinstance(told, dict):
-        errors["variables"] = ["Must be a JSON object." if "variables" in fields else REQUIRED]
-        told = {}
-    # With `encode-values`, which is FreeSWITCH's default, each variable is percent-encoded.
-    variables = {name: unquote(value).replace("\0", "") for name, value in told.items() if isinstance(value, str)}
-    flow = fields.get("callflow")
-    flow = [flow] if isinstance(flow, dict) else flow
-    if not isinstance(flow, list) or not flow:
-        errors["callflow"] = ["Must be a list of caller profiles." if "callflow" in fields else REQUIRED]
-        flow = []
-    profiles = [
-        {key: _object(part, key) for key in ("caller_profile", "times")} for part in flow if isinstance(part, dict)
-    ]
-    if not errors and not profiles:
-        errors["callflow"] = ["Must be a list of caller profiles."]
-    uuid = variables.get("uuid") or next((_text(profile["caller_profile"], "uuid") for profile in profiles), "")
-    if not errors and not (uuid.strip() and len(uuid) <= MAX_UUID_LENGTH):
-        errors["variables"] = [f"Must name the leg's uuid, in at most {MAX_UUID_LENGTH} characters."]
-    times = {name: found for name in VARIABLES if (found := _times(profiles, variables, name, errors))}
-    if not errors and "created_time" not in times:
-        errors["callflow"] = ["Must say in `times` when the leg was made (`created_time`)."]
-    transferred = _times(profiles, {}, "transfer_time", errors)
-    if errors:
-        raise Invalid(errors)
-    channel = fields.get("channel_data")
-    return _Document(
-        uuid=uuid,
-        variables=variables,
-        profiles=profiles,
-        outbound=isinstance(channel, dict) and channel.get("direction") == "outbound",
-        times={name: found[0] for name, found in times.items()},
-        transferred=transferred,
-    )
-
-
-def _times(profiles: list[dict[str, Any]], variables: dict[str, str], name: str, errors: FieldErrors) -> list[datetime]:
-    """Return the known times of a kind, the earliest first; those of the profiles beat the variables."""
-    found = []
-    for value in [profile["times"].get(name) for profile in profiles]:
-        try:
-            instant = _instant(value)
-        except ValueError:
-            errors["callflow"] = [f"`{name}` must be microseconds since 1970, before {LAST_YEAR + 1}."]
-            continue
-        if instant is not None:
-            found.append(instant)
-    if not found and variables.get(VARIABLES.get(name, "")):
-        try:
-            found = [instant for instant in [_instant(variables[VARIABLES[name]])] if instant is not None]
-        except ValueError:
-            errors["variables"] = [f"`{VARIABLES[name]}` must be microseconds since 1970, before {LAST_YEAR + 1}."]
-    return sorted(found)
-
-
-def _instant(value: object) -> datetime | None:
-    """Return the instant that a count of microseconds names, None for zero or nothing; raise ValueError."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(value)
-    text = str(value)
-    if not (text.isascii() and text.isdigit() and len(text) <= 17):
-        raise ValueError(value)
-    instant = EPOCH + timedelta(microseconds=int(text))
-    if instant.year > LAST_YEAR:
-        raise ValueError(value)
-    return instant if int(text) else None
-
-
-def _instant_or_none(value: str) -> datetime | None:
-    """Return an instant out of a variable's text; one that makes no sense is none."""
-    try:
-        return _instant(value)
-    except ValueError:
-        return None
-
-
-def _profile(document: _Document, *, first: bool = False) -> dict[str, Any]:
-    """Return the newest caller profile, or the first one that the leg had."""
-    profile: dict[str, Any] = document.profiles[-1 if first else 0]["caller_profile"]
-    return profile
-
-
-def _object(fields: dict[str, Any], name: str) -> dict[str, Any]:
-    value = fields.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(fields: dict[str, Any], name: str) -> str:
-    value = fields.get(name)
-    return value.strip()[:MAX_ID_LENGTH] if isinstance(value, str) else ""
+    profile = profile_of(document, first=True)
+    kept |= {name: text for name in ("caller_id_name", "context", "chan_name") if (text := text_of(profile, name))}
+    return {"uuid": document.uuid, "switchname": text_of(fields, "switchname"), **kept}
