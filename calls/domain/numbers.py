@@ -48,13 +48,14 @@ def canonical(address: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _prefixes(own_numbers: tuple[str, ...]) -> tuple[str, ...]:
+def own_prefixes(own_numbers: tuple[str, ...]) -> tuple[str, ...]:
+    """Return how the organisation's numbers begin, as they are configured."""
     return tuple(number.strip().rstrip("*") for number in own_numbers if number.strip().rstrip("*"))
 
 
 def is_own(number: str, own_numbers: tuple[str, ...]) -> bool:
     """Say whether a number is one of the organisation's numbers, or begins like one of them."""
-    return number.startswith(_prefixes(own_numbers))
+    return number.startswith(own_prefixes(own_numbers))
 
 
 @lru_cache(maxsize=4096)

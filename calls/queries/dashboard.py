@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Count, Q, QuerySet
 
-from calls.domain.numbers import is_own
+from calls.domain.numbers import own_prefixes
 from calls.domain.periods import Span
 from calls.domain.state import remote_numbers
 from calls.domain.vocabulary import CallStatus, Direction, Source
 from calls.models import Call, CallEvent, ClientNumber
+from calls.queries.calls import AFTER_ALL
+from calls.queries.statistics import as_instant, as_param, run
 
 # So many calls, the latest of a span, tell who is called and calls most.
 CALLS_LOOKED_THROUGH = 20_000
@@ -63,21 +66,45 @@ def most_frequent(span: Span, *, count: int) -> tuple[list[Party], bool]:
 
     Where a direction is unknown, either party may be the other one; a number of our own is none.
     """
-    columns = _over(span).values_list("direction", "calling_number", "called_number", "answered_at")
-    rows = list(columns.order_by("-started_at", "-id")[: CALLS_LOOKED_THROUGH + 1])
-    found: Counter[str] = Counter()
-    answered: Counter[str] = Counter()
-    for direction, calling, called, answered_at in rows[:CALLS_LOOKED_THROUGH]:
-        # A number that calls itself is one party.
-        for party in set(remote_numbers(Direction(direction), calling, called)):
-            found[party] += 1
-            answered[party] += answered_at is not None
-    ours = tuple(settings.OWN_NUMBERS)
-    others = (number for number in found if number and not is_own(number, ours))
-    best = sorted(others, key=lambda number: (-found[number], number))[:count]
-    owners = dict(ClientNumber.objects.filter(number__in=best).values_list("number", "client__name"))
-    parties = [Party(number, found[number], answered[number], owners.get(number, "")) for number in best]
-    return parties, len(rows) <= CALLS_LOOKED_THROUGH
+    # The rule tells of each direction which columns hold the other party.
+    columns = ("calling_number", "called_number")
+    ways = {column: [way for way in Direction if column in remote_numbers(way, *columns)] for column in columns}
+    own, prefixes = _own_numbers()
+    rows = run(
+        f"""
+        WITH latest AS (
+            SELECT direction, calling_number, called_number, answered_at FROM {Call._meta.db_table}
+            WHERE ended_at IS NOT NULL AND started_at >= %s AND started_at < %s
+            ORDER BY started_at DESC, id DESC LIMIT %s
+        ),
+        party AS (
+            SELECT calling_number AS number, answered_at FROM latest WHERE direction {_among(ways["calling_number"])}
+            UNION ALL
+            SELECT called_number, answered_at FROM latest WHERE direction {_among(ways["called_number"])}
+                AND NOT (calling_number = called_number AND direction {_among(ways["calling_number"])})
+        )
+        SELECT number, COUNT(*), COUNT(answered_at), (SELECT COUNT(*) FROM latest) FROM party
+        WHERE number <> '' AND NOT ({own}) GROUP BY number ORDER BY 2 DESC, 1 LIMIT %s
+        """,  # noqa: S608 - tables, columns and words of ours
+        [as_param(span.start), as_param(span.end), CALLS_LOOKED_THROUGH, *prefixes, count],
+    )
+    owners = dict(
+        ClientNumber.objects.filter(number__in=[row[0] for row in rows]).values_list("number", "client__name")
+    )
+    parties = [Party(number, calls, answered, owners.get(number, "")) for number, calls, answered, _ in rows]
+    # Exactly so many calls is taken for more: who would mind?
+    return parties, not rows or rows[0][3] < CALLS_LOOKED_THROUGH
+
+
+def _among(ways: list[Direction]) -> str:
+    return f"IN ({', '.join(repr(way.value) for way in ways)})"
+
+
+def _own_numbers() -> tuple[str, list[str]]:
+    """Return the condition that a number is one of our own, and its parameters."""
+    beginnings = own_prefixes(tuple(settings.OWN_NUMBERS))
+    params = [bound for beginning in beginnings for bound in (beginning, beginning + AFTER_ALL)]
+    return " OR ".join(["1 = 0", *["number >= %s AND number < %s"] * len(beginnings)]), params
 
 
 # -- What goes on now ------------------------------------------------------------------------------
@@ -136,22 +163,55 @@ class Feed:
 
 def feed_of(span: Span, *, at: datetime) -> Feed:
     """Return how the feed is at a moment, and how many calls of a span are odd."""
-    rows = CallEvent.objects.order_by("-id").values_list("source", "received_at", "occurred_at")
-    latest = list(rows[:EVENTS_LOOKED_THROUGH])
-    whole = len(latest) < EVENTS_LOOKED_THROUGH
-    last: dict[str, datetime] = {}
-    for source, received_at, _ in latest:
-        last[source] = max(last.get(source, received_at), received_at)
-    reach = min((received_at for _, received_at, _ in latest), default=at)
+    news: dict[str, datetime] = {}
+    minutes: Counter[int] = Counter()
+    late, reach = 0, at
+    for source, minute, count, were_late, last_at, first_at in _latest_events(at):
+        news[source] = max(news.get(source, last_at), last_at)
+        minutes[minute] += count
+        late, reach = late + were_late, min(reach, first_at)
+    looked_at = minutes.total()
+    whole = looked_at < EVENTS_LOOKED_THROUGH
+    known = RATE_MINUTES if whole else max(1, (at - reach) // timedelta(minutes=1))
     odd = Call.objects.filter(~Q(anomalies=0), started_at__gte=span.start, started_at__lt=span.end)
     return Feed(
-        sources=[*_news(last), *([] if whole else _rare(set(Source) - set(last), reach))],
-        minutes=_minutes([received_at for _, received_at, _ in latest], at=at, reach=None if whole else reach),
-        per_minute=_rate([received_at for _, received_at, _ in latest], at=at, reach=None if whole else reach),
-        late=sum(received_at - occurred_at >= LATE for _, received_at, occurred_at in latest),
-        looked_at=len(latest),
+        sources=[*_news(news), *([] if whole else _rare(set(Source) - set(news), reach))],
+        minutes=[minutes[minute] if minute < known else None for minute in reversed(range(RATE_MINUTES))],
+        per_minute=_rate(minutes, at=at, reach=None if whole else reach),
+        late=late,
+        looked_at=looked_at,
         odd=odd.order_by()[:COUNTED_AT_MOST].count(),
     )
+
+
+def _latest_events(at: datetime) -> list[tuple[str, int, int, int, datetime, datetime]]:
+    """Return of the latest events, by source and by how many minutes ago, how many there were and were late.
+
+    And when the last and the first of them arrived. What is older than RATE_MINUTES is one minute.
+    """
+    if connection.vendor == "postgresql":
+        ago, lateness = (
+            "FLOOR(EXTRACT(EPOCH FROM %s - received_at) / 60)",
+            "EXTRACT(EPOCH FROM received_at - occurred_at)",
+        )
+        least, greatest = "LEAST", "GREATEST"
+    else:
+        # Days as a fraction are exact to a tenth of a millisecond.
+        ago = "ROUND((julianday(%s) - julianday(received_at)) * 86400, 3) / 60"
+        lateness = "ROUND((julianday(received_at) - julianday(occurred_at)) * 86400, 3)"
+        least, greatest = "MIN", "MAX"
+    rows = run(
+        f"""
+        SELECT source, CAST({greatest}(0, {least}({RATE_MINUTES}, {ago})) AS integer) AS minute,
+            COUNT(*), SUM(CASE WHEN {lateness} >= %s THEN 1 ELSE 0 END), MAX(received_at), MIN(received_at)
+        FROM (
+            SELECT source, received_at, occurred_at FROM {CallEvent._meta.db_table} ORDER BY id DESC LIMIT %s
+        ) AS latest
+        GROUP BY 1, 2
+        """,  # noqa: S608 - a table of ours
+        [as_param(at), LATE.total_seconds(), EVENTS_LOOKED_THROUGH],
+    )
+    return [(*row[:4], as_instant(row[4]), as_instant(row[5])) for row in rows]
 
 
 def _news(last: dict[str, datetime]) -> list[SourceNews]:
@@ -176,16 +236,8 @@ def _rare(sources: set[Source], reach: datetime) -> list[SourceNews]:
     return found
 
 
-def _minutes(received: list[datetime], *, at: datetime, reach: datetime | None) -> list[int | None]:
-    counts: Counter[int] = Counter((at - moment) // timedelta(minutes=1) for moment in received)
-    counts[0] += sum(counts.pop(minute) for minute in list(counts) if minute < 0)
-    unknown = RATE_MINUTES if reach is None else max(1, (at - reach) // timedelta(minutes=1))
-    return [counts[minute] if minute < unknown else None for minute in reversed(range(RATE_MINUTES))]
-
-
-def _rate(received: list[datetime], *, at: datetime, reach: datetime | None) -> float:
+def _rate(minutes: Counter[int], *, at: datetime, reach: datetime | None) -> float:
     """Return the events a minute of the last five minutes, or of the shorter time that was looked through."""
-    window = timedelta(minutes=5)
-    if reach is not None:
-        window = min(window, max(at - reach, timedelta(seconds=1)))
-    return sum(moment > at - window for moment in received) / (window / timedelta(minutes=1))
+    if reach is not None and at - reach < timedelta(minutes=5):
+        return minutes.total() / (max(at - reach, timedelta(seconds=1)) / timedelta(minutes=1))
+    return sum(minutes[minute] for minute in range(5)) / 5

@@ -107,7 +107,11 @@ class Counts:
 
 def counts_of(spans: Sequence[Span]) -> list[Counts]:
     """Return what a chart of calls needs, for every one of adjacent spans; a small part of `series_of`."""
-    found = {place: Counts(calls, answered) for place, calls, answered in _run(_plain_sql(), _counted(spans))}
+    if connection.vendor == "postgresql":
+        sql, params = _PLAIN_POSTGRESQL, [[span.start for span in spans], *_bounds(spans)]
+    else:
+        sql, params = _PLAIN_SQLITE, _counted(spans)
+    found = {place: Counts(calls, answered) for place, calls, answered in run(sql, params)}
     return [found.get(place, Counts()) for place in range(len(spans))]
 
 
@@ -116,11 +120,11 @@ def series_of(spans: Sequence[Span], *, by: Group | None = None) -> dict[Any, li
     series: dict[Any, list[Point]] = {}
     if by is None:
         series[None] = [Point(span.start) for span in spans]
-    for group, place, *figures in _run(_counts_sql(by), _counted(spans)):
+    for group, place, *figures in run(_counts_sql(by), _counted(spans)):
         point = series.setdefault(group, [Point(span.start) for span in spans])[place]
         point.calls, point.answered, point.missed, point.talk_seconds = (int(figure) for figure in figures[:4])
         point.ring_p50, point.ring_p95 = figures[4], figures[5]
-    for group, place, most in _run(_concurrency_sql(by), _bucket_params(spans)):
+    for group, place, most in run(_concurrency_sql(by), _bucket_params(spans)):
         if group in series or most:
             series.setdefault(group, [Point(span.start) for span in spans])[place].most_concurrent = int(most)
     return series
@@ -143,14 +147,18 @@ def _column(by: Group | None) -> str:
     return f"call.{by.value}" if by else "NULL"
 
 
-def _plain_sql() -> str:
-    return f"""
-        WITH bucket AS ({_buckets()})
-        SELECT place, COUNT(*), COUNT(answered_at)
-        FROM bucket JOIN {Call._meta.db_table} AS call ON call.started_at >= starts AND call.started_at < ends
-        WHERE call.ended_at IS NOT NULL AND call.started_at >= %s AND call.started_at < %s
-        GROUP BY place
-    """  # noqa: S608 - a table of ours
+# One walk through the calls of all buckets, each put into its own; a join would search the index once for each.
+_PLAIN_POSTGRESQL = f"""
+    SELECT width_bucket(started_at, %s::timestamptz[]) - 1, COUNT(*), COUNT(answered_at) FROM {Call._meta.db_table}
+    WHERE ended_at IS NOT NULL AND started_at >= %s AND started_at < %s GROUP BY 1
+"""  # noqa: S608 - a table of ours
+_PLAIN_SQLITE = f"""
+    WITH bucket AS ({_BUCKETS_SQLITE})
+    SELECT place, COUNT(*), COUNT(answered_at)
+    FROM bucket JOIN {Call._meta.db_table} AS call ON call.started_at >= starts AND call.started_at < ends
+    WHERE call.ended_at IS NOT NULL AND call.started_at >= %s AND call.started_at < %s
+    GROUP BY place
+"""  # noqa: S608 - a table of ours
 
 
 def _counts_sql(by: Group | None) -> str:
@@ -200,26 +208,33 @@ def _concurrency_sql(by: Group | None) -> str:
     """  # noqa: S608 - columns and tables of ours
 
 
-def _param(instant: datetime) -> Any:
+def as_param(instant: datetime) -> Any:
+    """Return an instant as the database compares it."""
     return instant if connection.vendor == "postgresql" else str(instant.astimezone(UTC).replace(tzinfo=None))
 
 
 def _bucket_params(spans: Sequence[Span]) -> list[Any]:
     if connection.vendor == "postgresql":
         return [[span.start for span in spans], [span.end for span in spans]]
-    return [json.dumps([[_param(span.start), _param(span.end)] for span in spans])]
+    return [json.dumps([[as_param(span.start), as_param(span.end)] for span in spans])]
 
 
 def _bounds(spans: Sequence[Span]) -> list[Any]:
     """Return the bounds of all spans together, which let the index on the start do its work."""
-    return [_param(spans[0].start), _param(spans[-1].end)]
+    return [as_param(spans[0].start), as_param(spans[-1].end)]
 
 
 def _counted(spans: Sequence[Span]) -> list[Any]:
     return [*_bucket_params(spans), *_bounds(spans)]
 
 
-def _run(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+def as_instant(value: Any) -> datetime:
+    """Return the instant that the database answered with; SQLite knows only texts."""
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
+
+
+def run(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows that a statement finds."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall())
