@@ -122,6 +122,9 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
 else:
     raise env.refuse("DATABASE_URL", "must be a postgresql:// or sqlite:// address")
 
+# Requests that wait at the same moment are committed together, over one connection of the process's own.
+GROUP_COMMIT = env.flag("GROUP_COMMIT", True)
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # knox only lends its code: its own table is replaced by calls.AccessToken and never made.
 MIGRATION_MODULES = {"knox": None}

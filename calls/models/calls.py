@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from calls.domain.events import Event
-from calls.domain.state import CallState, Mark
+from calls.domain.state import CallState
 from calls.domain.vocabulary import Anomaly, CallStatus, CallType, Direction, EndedBy, EventType, Source
 from calls.fields import ExactField, WordField, known_words
 from calls.models.clients import Client
@@ -202,8 +202,6 @@ _STATE_WORDS: dict[str, Any] = {
     "ended_by": EndedBy,
     "direction": Direction,
     "call_type": CallType,
-    "odd": Anomaly,
-    "marks": Mark,
 }
 _STATE_READERS = tuple((index, _STATE_WORDS[name]) for index, name in enumerate(STATE_FIELDS) if name in _STATE_WORDS)
 
@@ -225,9 +223,7 @@ def state_values(state: CallState) -> dict[str, Any]:
         ring_seconds=state.ring_seconds,
         talk_seconds=state.talk_seconds,
         hold_seconds=state.hold_seconds,
-        anomalies=int(state.anomalies),
-        odd=int(state.odd),
-        marks=int(state.marks),
+        anomalies=state.anomaly_bits,
     )
     return values
 

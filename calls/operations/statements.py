@@ -1,19 +1,23 @@
 """The SQL of the write path: set-based, so that a group of events of any size costs as much as one.
 
-PostgreSQL takes its rows from arrays (`unnest`), SQLite from one JSON text (`json_each`);
-everything else is the same for both.
+Rows go in as one JSON text (`json_to_recordset`, on SQLite `json_each`): it is cheaper than an
+array for every column on both sides of the connection, and the same text of SQL serves every size,
+so that it can be prepared once. What a row does not name is NULL.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, TypeAlias
 from uuid import UUID
 
+import orjson
 from django.db import connection, models
 
 from calls.models import Call, CallEvent, ClientNumber
 from calls.models.calls import DERIVED_FIELDS, EVENT_COLUMNS, STATE_FIELDS
+from calls.operations.running import Statement, run, run_together
 
 # A call's client is whoever has the other party's number; the row says which numbers that may be.
 REMOTE = ("remote_first", "remote_second")
@@ -26,7 +30,22 @@ CALL_UPDATES = (*STATE_FIELDS, *DERIVED_FIELDS, "updated_at")
 CALL_COLUMNS = ("id", "external_id", *CALL_UPDATES, "created_at")
 EVENT_ROW = ("call_id", *EVENT_COLUMNS)
 
-Row = Sequence[Any]
+Row: TypeAlias = Mapping[str, Any]
+Key: TypeAlias = tuple[str, str]
+
+
+def _json(rows: Sequence[Row]) -> str:
+    if connection.vendor == "postgresql":
+        return orjson.dumps(rows, default=_interval).decode()
+    return json.dumps([{name: _plain(value) for name, value in row.items()} for row in rows])
+
+
+def _interval(value: Any) -> str:
+    """Return what orjson does not know, a length of time, as PostgreSQL reads it."""
+    if isinstance(value, timedelta):
+        seconds, microseconds = divmod(value // timedelta(microseconds=1), 1_000_000)
+        return f"{seconds}.{microseconds:06} seconds"
+    raise TypeError(type(value).__name__)
 
 
 def _plain(value: Any) -> Any:
@@ -40,80 +59,100 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _fields(model: type[models.Model], columns: Sequence[str]) -> "list[models.Field[Any, Any]]":
+def _types(model: type[models.Model], columns: Sequence[str]) -> list[str]:
+    """Return the PostgreSQL types of columns' values, without their lengths."""
     by_column = {field.attname: field for field in model._meta.concrete_fields}
-    return [by_column[column] for column in columns]
-
-
-def _type(field: "models.Field[Any, Any]") -> str:
-    """Return the PostgreSQL type of a column's values, without its length."""
-    target = field.target_field if isinstance(field, models.ForeignKey) else field
-    kind = target.rel_db_type(connection) or ""
-    return "text" if kind.startswith("varchar") else kind
+    types = []
+    for column in columns:
+        field: Any = by_column[column]
+        target = field.target_field if isinstance(field, models.ForeignKey) else field
+        kind = target.rel_db_type(connection) or ""
+        # JSON comes as a text, because it may hold numbers that only Python's own module writes.
+        types.append("text" if kind.startswith(("varchar", "json")) else kind)
+    return types
 
 
 def rows_source(model: type[models.Model], columns: Sequence[str], *, extra: Sequence[str] = ()) -> str:
-    """Return a FROM item, named `new`, that yields the rows given to `parameters`.
+    """Return a FROM item, named `new`, that yields the rows of a JSON text.
 
     The columns are those of a model, followed by `extra` texts.
     """
     names = (*columns, *extra)
     if connection.vendor == "postgresql":
-        types = [_type(field) for field in _fields(model, columns)] + ["text"] * len(extra)
-        arrays = ", ".join(f"%s::{kind}[]" for kind in types)
-        return f"unnest({arrays}) AS new({', '.join(names)})"
-    values = ", ".join(f"json_extract(value, '$[{place}]') AS {column}" for place, column in enumerate(names))
+        types = [*_types(model, columns), *("text" for _ in extra)]
+        pairs = ", ".join(f"{name} {kind}" for name, kind in zip(names, types, strict=True))
+        return f"json_to_recordset(%s::json) AS new({pairs})"
+    values = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
     return f"(SELECT {values} FROM json_each(%s)) AS new"  # noqa: S608 - columns of ours
 
 
-def parameters(rows: Iterable[Row], width: int) -> list[Any]:
-    """Return the parameters that fill a `rows_source`."""
-    if connection.vendor == "postgresql":
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        return columns or [[] for _ in range(width)]
-    return [json.dumps([[_plain(value) for value in row] for row in rows])]
-
-
-def _run(sql: str, params: list[Any]) -> list[Row]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return cursor.fetchall() if cursor.description else []
-
-
-def make_calls(rows: list[Row]) -> set[UUID]:
-    """Add those calls that are not there yet, in id order, and return which these were.
-
-    Waits for others that are just making one of them. Taking them in id order keeps two
-    groups from waiting for each other.
-    """
-    table, columns = Call._meta.db_table, ", ".join(CALL_COLUMNS)
-    found = _run(
-        f"INSERT INTO {table} ({columns}, client_id) SELECT {columns}, {_CLIENT}"  # noqa: S608
-        f" FROM {rows_source(Call, CALL_COLUMNS, extra=REMOTE)}"
-        " WHERE true ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id",
-        parameters(rows, len(CALL_COLUMNS) + len(REMOTE)),
-    )
-    return {value if isinstance(value, UUID) else UUID(value) for (value,) in found}
-
-
-def update_calls(rows: list[Row]) -> None:
-    """Write the new state of calls that are locked by us; a row is (id, *CALL_UPDATES, *REMOTE)."""
-    columns = ("id", *CALL_UPDATES)
+@cache
+def _sql(name: str, vendor: str) -> str:
+    """Return the text of a statement; each is put together once for each kind of database."""
+    calls, events = Call._meta.db_table, CallEvent._meta.db_table
+    if name == "lock":
+        columns = ", ".join(("id", *STATE_FIELDS))
+        return f"SELECT {columns} FROM {calls} WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608
+    if name == "add":
+        columns = ", ".join(EVENT_ROW)
+        values = columns.replace("metadata", "metadata::jsonb") if vendor == "postgresql" else columns
+        return (
+            f"INSERT INTO {events} ({columns}) SELECT {values} FROM {rows_source(CallEvent, EVENT_ROW)}"  # noqa: S608
+            " WHERE true ORDER BY source, event_id"
+            " ON CONFLICT (source, event_id) DO NOTHING RETURNING source, event_id"
+        )
+    if name == "make":
+        columns = ", ".join(CALL_COLUMNS)
+        return (
+            f"INSERT INTO {calls} ({columns}, client_id) SELECT {columns}, {_CLIENT}"  # noqa: S608
+            f" FROM {rows_source(Call, CALL_COLUMNS, extra=REMOTE)}"
+            " WHERE true ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id"
+        )
     changes = ", ".join([*(f"{column} = new.{column}" for column in CALL_UPDATES), f"client_id = {_CLIENT}"])
-    table = Call._meta.db_table
-    _run(
-        f"UPDATE {table} SET {changes}"  # noqa: S608
-        f" FROM {rows_source(Call, columns, extra=REMOTE)} WHERE {table}.id = new.id",
-        parameters(rows, len(columns) + len(REMOTE)),
-    )
+    source = rows_source(Call, ("id", *CALL_UPDATES), extra=REMOTE)
+    return f"UPDATE {calls} SET {changes} FROM {source} WHERE {calls}.id = new.id"  # noqa: S608
 
 
-def add_events(rows: list[Row]) -> set[tuple[str, str]]:
-    """Add those events whose (source, event_id) is not known yet, and return these keys."""
-    table, columns = CallEvent._meta.db_table, ", ".join(EVENT_ROW)
-    found = _run(
-        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {rows_source(CallEvent, EVENT_ROW)}"  # noqa: S608
-        " WHERE true ORDER BY source, event_id ON CONFLICT (source, event_id) DO NOTHING RETURNING source, event_id",
-        parameters(rows, len(EVENT_ROW)),
-    )
-    return {(source, event_id) for source, event_id in found}
+def _statement(name: str, *parameters: Any) -> Statement:
+    return _sql(name, connection.vendor), list(parameters)
+
+
+def lock_and_add(calls: Sequence[UUID], events: Sequence[Row]) -> tuple[dict[UUID, list[Any]], set[Key]]:
+    """Lock those calls that are there, in id order, and add those events that are not known yet.
+
+    Returns the locked calls' rows of STATE_FIELDS, and the (source, event_id) of what was added.
+    """
+    adding = _statement("add", _json(events))
+    if connection.vendor != "postgresql":
+        rows = lock(calls)
+        return rows, {(source, event_id) for source, event_id in run(adding)}
+    locked, added = run_together(_locking(calls), adding)
+    return {call: state for call, *state in locked}, {(source, event_id) for source, event_id in added}
+
+
+def lock(calls: Sequence[UUID]) -> dict[UUID, list[Any]]:
+    """Lock those calls that are there, in id order, and return their rows of STATE_FIELDS."""
+    if connection.vendor == "postgresql":
+        return {call: state for call, *state in run(_locking(calls))}
+    # Whoever writes has SQLite for itself; its columns need Django's reading.
+    rows = Call.objects.filter(pk__in=calls).values_list("pk", *STATE_FIELDS)
+    return {call: list(state) for call, *state in rows}
+
+
+def _locking(calls: Iterable[UUID]) -> Statement:
+    return _statement("lock", f"{{{','.join(map(str, calls))}}}")
+
+
+def write_calls(*, new: Sequence[Row], changed: Sequence[Row]) -> bool:
+    """Make new calls and write the changed states of calls that are locked by us.
+
+    Rows of CALL_COLUMNS and REMOTE; a changed one needs no more than its id and CALL_UPDATES. Says
+    whether all the new ones are made: False means that somebody else made one of them meanwhile.
+    """
+    statements = []
+    if new:
+        statements.append(_statement("make", _json(new)))
+    if changed:
+        statements.append(_statement("update", _json(changed)))
+    results = run_together(*statements)
+    return not new or len(results[0]) == len(new)
