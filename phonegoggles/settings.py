@@ -153,6 +153,9 @@ AXES_VERBOSE = False
 KNOX_TOKEN_MODEL = "calls.AccessToken"  # noqa: S105 - a model's name
 REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
 
+# How long a process remembers a valid token and its owner's rights: what another process revokes counts by then.
+TOKEN_CACHE_SECONDS = env.number("TOKEN_CACHE_SECONDS", 5)
+
 # "60/minute" and the like; empty means off.
 THROTTLE_READS = env.rate("THROTTLE_READS")
 THROTTLE_FAILED_AUTH = env.rate("THROTTLE_FAILED_AUTH", "60/minute")

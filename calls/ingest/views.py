@@ -1,5 +1,6 @@
 """The REST views of the doors where others report to us."""
 
+from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotFound
@@ -14,7 +15,7 @@ from calls.operations.record import Result
 from calls.operations.recordings import UnknownRecording, report_recording
 from calls.queries.calls import find_call
 from calls.web.authentication import TokenAuthentication
-from calls.web.bodies import JSON, NDJSON, media_type_of, read_body
+from calls.web.bodies import JSON, NDJSON, media_type_of, read_body, write_json
 from calls.web.parameters import flag
 from calls.web.schemas import errors
 
@@ -23,6 +24,7 @@ class ProcessEvents(APIView):
     """Take call events from a telephony system."""
 
     rights = {"POST": "calls.add_callevent"}
+    throttle_classes = ()  # reports are never throttled
 
     @extend_schema(
         operation_id="process_events",
@@ -43,7 +45,7 @@ class ProcessEvents(APIView):
             **errors(400, 401, 403, 405, 409, 411, 413, 415, 503),
         },
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Record what the body reports, durably, before answering."""
         media_type = media_type_of(request._request, accepted=(JSON, NDJSON))
         body = read_body(request._request, limit=MAX_BATCH_BYTES)
@@ -54,7 +56,7 @@ class ProcessEvents(APIView):
             at=timezone.now(),
             dry_run=flag(request, "dry_run"),
         )
-        return Response(answer.body, status=answer.status)
+        return HttpResponse(write_json(answer.body), status=answer.status, content_type=JSON)
 
 
 class Webhook(APIView):

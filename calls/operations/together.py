@@ -39,6 +39,7 @@ class _Waiting(Generic[T, R]):
         self.done.acquire()
 
     def end(self, results: list[R], error: BaseException | None = None) -> None:
+        """Let the request go."""
         self.results, self.error = results, error
         self.done.release()
 
