@@ -10,25 +10,29 @@ from time import monotonic
 from typing import Any, TypeAlias
 
 import psycopg
-from django.db import connection
+from django.db import connection, connections
 
 Statement: TypeAlias = tuple[str, list[Any]]
 Row: TypeAlias = Sequence[Any]
 
 
-def prepare_here() -> None:
-    """Let this thread's connection keep its statements prepared from now on, with plans for tables of any size.
+def connect_apart() -> None:
+    """Give this thread a connection of its own, outside the pool, that keeps its statements prepared.
 
-    A plan that was made while a table was empty would read all of it once it is large; the write
-    path never wants that.
+    Outside the pool, because those who hold its connections may be waiting for this thread. Its
+    plans are for tables of any size: one that was made while a table was empty would read all of
+    it once it is large, and the write path never wants that.
     """
+    alias = connection.alias
+    known: dict[str, Any] = connections.settings[alias]
+    options = {name: value for name, value in known["OPTIONS"].items() if name != "pool"}
+    connections[alias] = type(connections[alias])({**known, "OPTIONS": options}, alias)
     connection.ensure_connection()
-    if connection.vendor != "postgresql":
-        return
-    with connection.cursor() as cursor:
-        for way in ("seqscan", "hashjoin", "mergejoin"):
-            cursor.execute(f"SET enable_{way} = off")
-    connection.connection.prepare_threshold = 1
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            for way in ("seqscan", "hashjoin", "mergejoin"):
+                cursor.execute(f"SET enable_{way} = off")
+        connection.connection.prepare_threshold = 1
 
 
 def run(statement: Statement) -> list[Row]:

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from django.db import connection
 
-from calls.operations.running import prepare_here
+from calls.operations.running import connect_apart
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Committer(Generic[T, R]):
                         if waiting.done.locked():
                             waiting.end([], error)
         finally:
-            _close()
+            connection.close()
 
     def _next_group(self) -> list[_Waiting[T, R]]:
         """Wait for work and return all that waits by then; nothing when the thread is to end."""
@@ -141,7 +141,7 @@ class Committer(Generic[T, R]):
         What was committed before the loss is then found to be there already.
         """
         if connection.connection is None:
-            prepare_here()
+            connect_apart()
         used = connection.connection
         try:
             return self._write(things)
@@ -149,13 +149,6 @@ class Committer(Generic[T, R]):
             # Django may have opened another one by now, which is not prepared for us.
             if connection.connection is used and not getattr(used, "closed", False):
                 raise
-            _close()
-            prepare_here()
+            connection.close()
+            connect_apart()
             return self._write(things)
-
-
-def _close() -> None:
-    """Close this thread's connection for good: prepared for us, it must not go back into a pool of others."""
-    if connection.connection is not None and connection.vendor == "postgresql":
-        connection.connection.close()
-    connection.close()
