@@ -1,4 +1,4 @@
-"""Running the write path's statements: together in one message, and prepared where that is wanted.
+"""Running the write path's statements, prepared where that is wanted.
 
 On PostgreSQL they go past Django's cursor, which neither prepares nor reads binary results, to the
 same connection and so into the same transaction. Errors are Django's, and Django's log of queries
@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import psycopg
 from django.db import connection, connections
 
-Statement: TypeAlias = tuple[str, list[Any]]
+TUPLES = psycopg.pq.ExecStatus.TUPLES_OK
+
 Row: TypeAlias = Sequence[Any]
 
 
@@ -30,50 +31,26 @@ def connect_apart() -> None:
     connection.ensure_connection()
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
+            cursor.execute("SET jit = off")
+            cursor.execute("SET plan_cache_mode = force_generic_plan")
             for way in ("seqscan", "hashjoin", "mergejoin"):
                 cursor.execute(f"SET enable_{way} = off")
         connection.connection.prepare_threshold = 1
 
 
-def run(statement: Statement) -> list[Row]:
-    """Run one statement and return its rows."""
-    return run_together(statement)[0]
-
-
-def run_together(*statements: Statement) -> list[list[Row]]:
-    """Run statements in their order and return the rows of each."""
+def run(sql: str, parameters: Sequence[Any]) -> list[Row]:
+    """Run a statement and return its rows."""
     if connection.vendor != "postgresql":
-        return [_run_plainly(statement) for statement in statements]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return cursor.fetchall() if cursor.description else []
     connection.ensure_connection()
     began = monotonic()
     with connection.wrap_database_errors:
-        results = _run_binary(connection.connection, statements)
+        raw = connection.connection
+        cursor = psycopg.Cursor(raw)
+        cursor.execute(sql, parameters, prepare=raw.prepare_threshold is not None, binary=True)
+        rows = cursor.fetchall() if cursor.pgresult.status == TUPLES else []
     if connection.queries_logged:
-        time = f"{monotonic() - began:.3f}"
-        connection.queries_log.extend({"sql": sql, "time": time} for sql, _ in statements)
-    return results
-
-
-def _run_plainly(statement: Statement) -> list[Row]:
-    with connection.cursor() as cursor:
-        cursor.execute(*statement)
-        return cursor.fetchall() if cursor.description else []
-
-
-def _run_binary(raw: Any, statements: Sequence[Statement]) -> list[list[Row]]:
-    prepare = raw.prepare_threshold is not None
-    if len(statements) == 1:
-        return [_rows(_execute(raw, statements[0], prepare))]
-    with raw.pipeline():
-        cursors = [_execute(raw, statement, prepare) for statement in statements]
-    return [_rows(cursor) for cursor in cursors]
-
-
-def _execute(raw: Any, statement: Statement, prepare: bool) -> Any:
-    cursor = psycopg.Cursor(raw)
-    cursor.execute(*statement, prepare=prepare, binary=True)
-    return cursor
-
-
-def _rows(cursor: Any) -> list[Row]:
-    return cursor.fetchall() if cursor.description else []
+        connection.queries_log.append({"sql": sql, "time": f"{monotonic() - began:.3f}"})
+    return rows

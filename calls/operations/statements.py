@@ -6,7 +6,7 @@ so that it can be prepared once. What a row does not name is NULL.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ from django.db import connection, models
 
 from calls.models import Call, CallEvent, ClientNumber
 from calls.models.calls import DERIVED_FIELDS, EVENT_COLUMNS, STATE_FIELDS
-from calls.operations.running import Statement, run, run_together
+from calls.operations.running import run
 
 # A call's client is whoever has the other party's number; the row says which numbers that may be.
 REMOTE = ("remote_first", "remote_second")
@@ -26,6 +26,7 @@ _CLIENT = "COALESCE({})".format(
 )
 
 # What makes a call's row, and what is written back when its state changes.
+CALLS, EVENTS = Call._meta.db_table, CallEvent._meta.db_table
 CALL_UPDATES = (*STATE_FIELDS, *DERIVED_FIELDS, "updated_at")
 CALL_COLUMNS = ("id", "external_id", *CALL_UPDATES, "created_at")
 EVENT_ROW = ("call_id", *EVENT_COLUMNS)
@@ -86,35 +87,61 @@ def rows_source(model: type[models.Model], columns: Sequence[str], *, extra: Seq
     return f"(SELECT {values} FROM json_each(%s)) AS new"  # noqa: S608 - columns of ours
 
 
-@cache
-def _sql(name: str, vendor: str) -> str:
-    """Return the text of a statement; each is put together once for each kind of database."""
-    calls, events = Call._meta.db_table, CallEvent._meta.db_table
-    if name == "lock":
-        columns = ", ".join(("id", *STATE_FIELDS))
-        return f"SELECT {columns} FROM {calls} WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608
-    if name == "add":
-        columns = ", ".join(EVENT_ROW)
-        values = columns.replace("metadata", "metadata::jsonb") if vendor == "postgresql" else columns
-        return (
-            f"INSERT INTO {events} ({columns}) SELECT {values} FROM {rows_source(CallEvent, EVENT_ROW)}"  # noqa: S608
-            " WHERE true ORDER BY source, event_id"
-            " ON CONFLICT (source, event_id) DO NOTHING RETURNING source, event_id"
-        )
-    if name == "make":
-        columns = ", ".join(CALL_COLUMNS)
-        return (
-            f"INSERT INTO {calls} ({columns}, client_id) SELECT {columns}, {_CLIENT}"  # noqa: S608
-            f" FROM {rows_source(Call, CALL_COLUMNS, extra=REMOTE)}"
-            " WHERE true ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id"
-        )
+# -- The statements ---------------------------------------------------------------------------------
+
+
+def _lock() -> str:
+    columns = ", ".join(("id", *STATE_FIELDS))
+    return f"SELECT {columns} FROM {CALLS} WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608
+
+
+def _add() -> str:
+    columns = ", ".join(EVENT_ROW)
+    values = columns.replace("metadata", "metadata::jsonb") if connection.vendor == "postgresql" else columns
+    return (
+        f"INSERT INTO {EVENTS} ({columns}) SELECT {values} FROM {rows_source(CallEvent, EVENT_ROW)}"  # noqa: S608
+        " WHERE true ORDER BY source, event_id"
+        " ON CONFLICT (source, event_id) DO NOTHING RETURNING source, event_id"
+    )
+
+
+def _lock_and_add() -> str:
+    # Of a UNION ALL, the first part is read to its end before the second begins: everybody locks, then adds.
+    nulls = ", ".join(f"NULL::{kind}" for kind in _types(Call, ("id", *STATE_FIELDS)))
+    return (
+        f"WITH locked AS MATERIALIZED ({_lock()}), added AS ({_add()})"  # noqa: S608
+        " SELECT locked.*, NULL::text AS source, NULL::text AS event_id FROM locked"
+        f" UNION ALL SELECT {nulls}, source, event_id FROM added"
+    )
+
+
+def _make() -> str:
+    columns = ", ".join(CALL_COLUMNS)
+    return (
+        f"INSERT INTO {CALLS} ({columns}, client_id) SELECT {columns}, {_CLIENT}"  # noqa: S608
+        f" FROM {rows_source(Call, CALL_COLUMNS, extra=REMOTE)}"
+        " WHERE true ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id"
+    )
+
+
+def _update() -> str:
     changes = ", ".join([*(f"{column} = new.{column}" for column in CALL_UPDATES), f"client_id = {_CLIENT}"])
     source = rows_source(Call, ("id", *CALL_UPDATES), extra=REMOTE)
-    return f"UPDATE {calls} SET {changes} FROM {source} WHERE {calls}.id = new.id"  # noqa: S608
+    return f"UPDATE {CALLS} SET {changes} FROM {source} WHERE {CALLS}.id = new.id"  # noqa: S608
 
 
-def _statement(name: str, *parameters: Any) -> Statement:
-    return _sql(name, connection.vendor), list(parameters)
+def _make_and_update() -> str:
+    return f"WITH made AS ({_make()}), updated AS ({_update()}) SELECT id FROM made"  # noqa: S608
+
+
+@cache
+def _sql(write: Callable[[], str], vendor: str) -> str:
+    """Return the text of a statement; each is put together once for each kind of database."""
+    return write()
+
+
+def _run(write: Callable[[], str], *parameters: str) -> list[Row]:
+    return run(_sql(write, connection.vendor), parameters)
 
 
 def lock_and_add(calls: Sequence[UUID], events: Sequence[Row]) -> tuple[dict[UUID, list[Any]], set[Key]]:
@@ -122,25 +149,29 @@ def lock_and_add(calls: Sequence[UUID], events: Sequence[Row]) -> tuple[dict[UUI
 
     Returns the locked calls' rows of STATE_FIELDS, and the (source, event_id) of what was added.
     """
-    adding = _statement("add", _json(events))
     if connection.vendor != "postgresql":
-        rows = lock(calls)
-        return rows, {(source, event_id) for source, event_id in run(adding)}
-    locked, added = run_together(_locking(calls), adding)
-    return {call: state for call, *state in locked}, {(source, event_id) for source, event_id in added}
+        return lock(calls), {(source, event_id) for source, event_id in _run(_add, _json(events))}
+    locked: dict[UUID, list[Any]] = {}
+    added: set[Key] = set()
+    for call, *state, source, event_id in _run(_lock_and_add, _array(calls), _json(events)):
+        if call is None:
+            added.add((source, event_id))
+        else:
+            locked[call] = state
+    return locked, added
 
 
 def lock(calls: Sequence[UUID]) -> dict[UUID, list[Any]]:
     """Lock those calls that are there, in id order, and return their rows of STATE_FIELDS."""
     if connection.vendor == "postgresql":
-        return {call: state for call, *state in run(_locking(calls))}
+        return {call: state for call, *state in _run(_lock, _array(calls))}
     # Whoever writes has SQLite for itself; its columns need Django's reading.
     rows = Call.objects.filter(pk__in=calls).values_list("pk", *STATE_FIELDS)
     return {call: list(state) for call, *state in rows}
 
 
-def _locking(calls: Iterable[UUID]) -> Statement:
-    return _statement("lock", f"{{{','.join(map(str, calls))}}}")
+def _array(calls: Sequence[UUID]) -> str:
+    return f"{{{','.join(map(str, calls))}}}"
 
 
 def write_calls(*, new: Sequence[Row], changed: Sequence[Row]) -> bool:
@@ -149,10 +180,9 @@ def write_calls(*, new: Sequence[Row], changed: Sequence[Row]) -> bool:
     Rows of CALL_COLUMNS and REMOTE; a changed one needs no more than its id and CALL_UPDATES. Says
     whether all the new ones are made: False means that somebody else made one of them meanwhile.
     """
-    statements = []
-    if new:
-        statements.append(_statement("make", _json(new)))
+    if new and changed and connection.vendor == "postgresql":
+        return len(_run(_make_and_update, _json(new), _json(changed))) == len(new)
+    made = _run(_make, _json(new)) if new else []
     if changed:
-        statements.append(_statement("update", _json(changed)))
-    results = run_together(*statements)
-    return not new or len(results[0]) == len(new)
+        _run(_update, _json(changed))
+    return len(made) == len(new)
