@@ -122,6 +122,8 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
 else:
     raise env.refuse("DATABASE_URL", "must be a postgresql:// or sqlite:// address")
 
+# Single events with a token are taken before Django's middleware (calls/ingest/shortcut.py).
+INGEST_SHORTCUT = env.flag("INGEST_SHORTCUT", True)
 # Requests that wait at the same moment are committed together, over one connection of the process's own.
 GROUP_COMMIT = env.flag("GROUP_COMMIT", True)
 

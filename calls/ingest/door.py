@@ -40,29 +40,31 @@ def receive(body: bytes, *, media_type: str, read: Reader, at: datetime, dry_run
     if body.lstrip()[:1] == b"[":
         return _receive_batch(split_array(body), read=read, at=at, dry_run=dry_run)
     event, outcome = receive_one(body, read=read, at=at, dry_run=dry_run)
-    return Answer(
-        200,
-        {
-            "event_id": event.event_id,
-            "call_id": event.call_id,
-            "result": outcome.result,
-            "call_status": outcome.call_status,
-        },
-    )
+    return Answer(200, answer_one(event, outcome))
+
+
+def answer_one(event: Event, outcome: Outcome) -> dict[str, Any]:
+    """Return the body of the answer to an event that is recorded, or known already."""
+    return {
+        "event_id": event.event_id,
+        "call_id": event.call_id,
+        "result": outcome.result,
+        "call_status": outcome.call_status,
+    }
 
 
 def receive_one(body: bytes, *, read: Reader, at: datetime, dry_run: bool = False) -> tuple[Event, Outcome]:
     """Take one event, and return it with what became of it; raise an API exception when it is refused."""
     if len(body) > MAX_EVENT_BYTES:
         raise BodyTooLarge(f"An event may have at most {MAX_EVENT_BYTES:,} bytes.")
-    event = _understand(body, read=read, at=at)
+    event = understand(body, read=read, at=at)
     [outcome] = record([event], dry_run=dry_run)
     if outcome.result is Result.CONFLICT:
         raise Conflict(CONFLICT)
     return event, outcome
 
 
-def _understand(raw: bytes, *, read: Reader, at: datetime) -> Event:
+def understand(raw: bytes, *, read: Reader, at: datetime) -> Event:
     """Return the event that one JSON object reports; raise InvalidJSON or Invalid."""
     return read(read_fields(raw), at=at)
 
@@ -90,7 +92,7 @@ def _receive_batch(raws: list[bytes], *, read: Reader, at: datetime, dry_run: bo
     rejected: list[dict[str, Any]] = []
     for index, raw in enumerate(raws):
         try:
-            events.append(_understand(raw, read=read, at=at))
+            events.append(understand(raw, read=read, at=at))
             places.append(index)
         except (Invalid, InvalidJSON) as error:
             rejected.append(_rejection(index, raw, error))

@@ -54,6 +54,9 @@ class AccessToken(AbstractAuthToken):
     name = models.CharField(max_length=100, blank=True, help_text="What it is for, such as the system that uses it.")
     last_used_on = models.DateField("last used", null=True, blank=True, editable=False)
 
+    # While it is in use: what is remembered of it (`web.callers`).
+    caller: Any = None
+
     objects = AuthTokenManager.from_queryset(TokenQuerySet)()
 
     class Meta:

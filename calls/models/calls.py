@@ -1,6 +1,7 @@
 """What we keep of calls: the log of their events, and what each call's events add up to."""
 
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -214,9 +215,12 @@ def state_from_row(row: list[Any]) -> CallState:
     return CallState(**dict(zip(STATE_FIELDS, row, strict=True)))
 
 
+_read_facets = attrgetter(*STATE_FIELDS)
+
+
 def state_values(state: CallState) -> dict[str, Any]:
     """Return the columns, facets and what follows from them, that a state is stored in."""
-    values = {name: getattr(state, name) for name in STATE_FIELDS}
+    values = dict(zip(STATE_FIELDS, _read_facets(state), strict=True))
     values.update(
         status=state.status,
         duration=state.duration,

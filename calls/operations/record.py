@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -223,12 +224,13 @@ def _call_row(call: UUID, state: CallState, **more: Any) -> dict[str, Any]:
     return row
 
 
+_read_columns = attrgetter("call_uuid", *EVENT_COLUMNS)
+
+
 def _event_row(event: Event) -> dict[str, Any]:
-    row = {"call_id": event.call_uuid}
-    for column in EVENT_COLUMNS:
-        value = getattr(event, column)
-        if value is not None:
-            row[column] = value
+    """Return an event's row without what is NULL."""
+    values = zip(statements.EVENT_ROW, _read_columns(event), strict=True)
+    row = {name: value for name, value in values if value is not None}
     metadata = row.pop("metadata")
     if metadata:
         row["metadata"] = json.dumps(metadata, ensure_ascii=False, allow_nan=False)

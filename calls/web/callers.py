@@ -43,21 +43,37 @@ _callers: dict[bytes, Caller] = {}
 
 def find_caller(key: bytes) -> Caller | None:
     """Return whose key this is; None if it is nobody's, or no longer valid. The day of its use is noted."""
-    place = blake2b(key, digest_size=32).digest()  # the key itself is kept nowhere
-    caller = _callers.get(place)
-    if caller is None or caller.until <= monotonic() or caller.revision != revision.number:
-        _callers.pop(place, None)
+    now = timezone.now()
+    caller = recall_caller(key, at=now)
+    if caller is None:
         caller = _look_up(key)
         if caller is None:
             return None
         if len(_callers) >= MOST:
             _callers.clear()
-        _callers[place] = caller
-    now = timezone.now()
-    if caller.token.expiry is not None and caller.token.expiry <= now:
+        _callers[_place(key)] = caller
+    if _expired(caller.token, now):
         return None
     note_use(caller.token, at=now)
     return caller
+
+
+def recall_caller(key: bytes, *, at: datetime) -> Caller | None:
+    """Return whose key this is, if that is remembered, valid, and its use today is noted; nothing is looked up."""
+    caller = _callers.get(_place(key))
+    if caller is None or caller.until <= monotonic() or caller.revision != revision.number:
+        return None
+    if _expired(caller.token, at) or caller.token.last_used_on != at.date():
+        return None
+    return caller
+
+
+def _place(key: bytes) -> bytes:
+    return blake2b(key, digest_size=32).digest()  # the key itself is kept nowhere
+
+
+def _expired(token: AccessToken, at: datetime) -> bool:
+    return token.expiry is not None and token.expiry <= at
 
 
 def _look_up(key: bytes) -> Caller | None:
@@ -68,7 +84,8 @@ def _look_up(key: bytes) -> Caller | None:
         return None
     if not token.user.is_active:
         return None
-    return Caller(token, until=monotonic() + settings.TOKEN_CACHE_SECONDS, revision=number)
+    caller = token.caller = Caller(token, until=monotonic() + settings.TOKEN_CACHE_SECONDS, revision=number)
+    return caller
 
 
 def note_use(token: AccessToken, *, at: datetime) -> None:
