@@ -134,7 +134,7 @@ class Server:
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     for _ in range(START_SECONDS * 10):
         try:
-            urlopen(f"http://127.0.0.1:{port}/livez", timeout=5).close()  # noqa: S310 - our own server
+            urlopen(f"http://127.0.0.1:{port}/livez", timeout=5).close()
         except (URLError, ConnectionError):
             try:
                 process.wait(0.1)

@@ -7,9 +7,8 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "phonegoggles.settings")
 
-application = get_wsgi_application()
+django = get_wsgi_application()
 
-from calls.ingest.shortcut import Shortcut  # noqa: E402 - needs the apps to be ready
+from calls.ingest.shortcut import Application, Shortcut  # noqa: E402 - needs the apps to be ready
 
-if settings.INGEST_SHORTCUT:
-    application = Shortcut(application)
+application: Application = Shortcut(django) if settings.INGEST_SHORTCUT else django

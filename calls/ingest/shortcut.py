@@ -46,7 +46,13 @@ SURROUNDINGS = (
     "HTTP_ACCEPT_LANGUAGE",
 )
 # With one of these a request is not plain, and a matter for Django.
-UNUSUAL = ("HTTP_COOKIE", "HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING", "HTTP_X_HTTP_METHOD_OVERRIDE", "HTTP_RANGE")
+UNUSUAL = (
+    "HTTP_COOKIE",
+    "HTTP_TRANSFER_ENCODING",
+    "HTTP_CONTENT_ENCODING",
+    "HTTP_X_HTTP_METHOD_OVERRIDE",
+    "HTTP_RANGE",
+)
 # More surroundings than this have no good reason.
 MOST_SURROUNDINGS = 100
 # So many equal answers of Django in a row show that its headers do not change from request to request.

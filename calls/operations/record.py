@@ -21,8 +21,8 @@ from django.db import OperationalError, connection, transaction
 from calls.domain.events import Event
 from calls.domain.state import CallState, apply, fold
 from calls.domain.vocabulary import CallStatus
-from calls.models import Call, CallEvent
-from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row, state_values
+from calls.models import CallEvent
+from calls.models.calls import EVENT_COLUMNS, event_from_row, state_from_row, state_values
 from calls.operations import statements
 from calls.operations.together import Committer
 from calls.operations.turns import write_turn

@@ -41,16 +41,17 @@ def connect_apart() -> None:
 def run(sql: str, parameters: Sequence[Any]) -> list[Row]:
     """Run a statement and return its rows."""
     if connection.vendor != "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            return cursor.fetchall() if cursor.description else []
+        with connection.cursor() as plain:
+            plain.execute(sql, parameters)
+            return plain.fetchall() if plain.description else []
     connection.ensure_connection()
     began = monotonic()
     with connection.wrap_database_errors:
-        raw = connection.connection
-        cursor = psycopg.Cursor(raw)
+        raw: Any = connection.connection
+        cursor: psycopg.Cursor[Any] = psycopg.Cursor(raw)
         cursor.execute(sql, parameters, prepare=raw.prepare_threshold is not None, binary=True)
-        rows = cursor.fetchall() if cursor.pgresult.status == TUPLES else []
+        result = cursor.pgresult
+        rows = cursor.fetchall() if result is not None and result.status == TUPLES else []
     if connection.queries_logged:
         connection.queries_log.append({"sql": sql, "time": f"{monotonic() - began:.3f}"})
     return rows

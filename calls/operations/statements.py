@@ -140,7 +140,7 @@ def _sql(write: Callable[[], str], vendor: str) -> str:
     return write()
 
 
-def _run(write: Callable[[], str], *parameters: str) -> list[Row]:
+def _run(write: Callable[[], str], *parameters: str) -> list[Any]:
     return run(_sql(write, connection.vendor), parameters)
 
 

@@ -178,7 +178,7 @@ def test_whatever_is_not_plain_is_answered_as_by_the_view(pair: Pair, changes: d
 @pytest.mark.parametrize("path", shortcut.PATHS)
 def test_plain_events_are_answered_as_by_the_view(kind: str, path: str) -> None:
     pair = Pair().warm(PATH_INFO=path, CONTENT_TYPE=kind)
-    body = report(call_id="\u2028<\x7f\u2029\"\\/\b\t😀 ü", event_id=" \x1fx ")
+    body = report(call_id='\u2028<\x7f\u2029"\\/\b\t😀 ü', event_id=" \x1fx ")
     short, plain = pair.both(body, body, body | {"event": "ANSWER"}, PATH_INFO=path, CONTENT_TYPE=kind)
     assert short == plain
     assert pair.django.asked == 1  # for the conflict
@@ -243,7 +243,8 @@ def test_a_database_that_fails_is_answered_by_django(pair: Pair, monkeypatch: An
 
 BODIES: list[bytes] = [
     b"", b"   ", b"{", b"not json", b"null", b"5", b'"text"', b'{"event_id": NaN}', b"\xff\xfe", b"[]", b"[{}]",
-    b'{"event_id": "\xff"}', b'{"event_id": "\\ud800"}', b'{"event_id": 1e999}', b'{"x":' * 10_000 + b"1" + b"}" * 10_000,
+    b'{"event_id": "\xff"}', b'{"event_id": "\\ud800"}', b'{"event_id": 1e999}',
+    b'{"x":' * 10_000 + b"1" + b"}" * 10_000,
     b'{"x": ' + b"[" * 40 + b"]" * 40 + b"}", b'{"event_id": ' + b"1" * 5_000 + b"}", b"{} {}", b'{"a":1,"a":2}',
 ]  # fmt: skip
 
@@ -273,7 +274,13 @@ def test_odd_but_lawful_bodies_are_answered_as_by_the_view(pair: Pair, body: byt
 
 @pytest.mark.parametrize(
     "time",
-    ["2024-04-01T12:00:00", "2024-04-01 12:00:60Z", "20240401T120000+0200", "2024-04-01T12:00:00.1234567Z", "2024-04-01"],
+    [
+        "2024-04-01T12:00:00",
+        "2024-04-01 12:00:60Z",
+        "20240401T120000+0200",
+        "2024-04-01T12:00:00.1234567Z",
+        "2024-04-01",
+    ],
 )
 def test_times_are_read_as_by_the_view(pair: Pair, time: str) -> None:
     pair.same(report(created_at=time))

@@ -92,7 +92,9 @@ def test_a_committer_that_was_stopped_or_idle_starts_again(monkeypatch: Any) -> 
     queue.stop()
 
 
-def test_an_event_that_the_database_cannot_take_hurts_no_other_event(pool: ThreadPoolExecutor, monkeypatch: Any) -> None:
+def test_an_event_that_the_database_cannot_take_hurts_no_other_event(
+    pool: ThreadPoolExecutor, monkeypatch: Any
+) -> None:
     gate = Gate(recording._record_alone)
     monkeypatch.setattr(committer, "_write", gate)
     first = pool.submit(record, [build_event(call_id="first")])

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import transaction
+from knox.crypto import hash_token
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -12,7 +13,6 @@ from rest_framework.views import APIView
 from benchmarks.peers.usual.models import Call, CallEvent
 from calls.models import AccessToken
 from calls.web.parsers import StrictJSONParser
-from knox.crypto import hash_token
 
 
 class EventSerializer(serializers.ModelSerializer):
