@@ -1,7 +1,7 @@
 # Aliases for those whose fingers type `make`. All of it is in dev.py, which also runs where there is no make.
 PYTHON ?= python3
 
-.PHONY: run test check schema compile
+.PHONY: run test check schema compile bench
 
-run test check schema compile:
+run test check schema compile bench:
 	@$(PYTHON) dev.py $@

@@ -8,15 +8,18 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.cluster import free_port
+import psycopg
+
+from tests.cluster import cluster, free_port
 
 ROOT = Path(__file__).parents[1]
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -54,6 +57,10 @@ class Lab:
     url: str
     seconds: float
     rounds: int
+    batch: int = 1000
+    long_call: int = 1000
+    rows: int = 0
+    many: int = 0
     environ: dict[str, str] = field(default_factory=dict)
     key: str = ""
     database_pid: int = 0
@@ -62,12 +69,13 @@ class Lab:
     def name(self) -> str:
         """Return a name that no other run on this database has."""
         self._names += 1
-        return f"{os.getpid()}-{self._names}"
+        return f"{time.time_ns() // 10**6:x}-{self._names}"
 
     def prepare(self) -> None:
         """Make the tables, and a telephony system's token."""
         self.environ = {
             **os.environ,
+            "PYTHONWARNINGS": "ignore",
             "PYTHON_DOTENV_DISABLED": "true",
             "DJANGO_SETTINGS_MODULE": "benchmarks.peers.settings",
             "SECRET_KEY": "benchmarks-only-" + "x" * 40,
@@ -78,8 +86,28 @@ class Lab:
             "LOG_LEVEL": "ERROR",
         }
         self.manage("migrate", "--noinput", "--run-syncdb")
-        words = ("create_token", "pbx", "--create", "--group", "Telephony systems")
+        words = ("create_token", "pbx", "--create", "--replace", "--group", "Telephony systems")
         self.key = self.manage(*words).strip().splitlines()[-1].split()[-1]
+
+    def another(self, name: str, *, keep: bool = False) -> "Lab":
+        """Return another database of the same cluster, made anew unless it is kept from an earlier run."""
+        base, _, _ = self.url.rpartition("/")
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+            if there and not keep:
+                connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            if not (there and keep):
+                connection.execute(f'CREATE DATABASE "{name}"')
+        other = replace(self, url=f"{base}/{name}", environ={}, key="")
+        other.prepare()
+        return other
+
+    def differing_calls(self) -> tuple[int, int]:
+        """Return how many calls differ from what their events add up to, and how many there are."""
+        words = [sys.executable, "-m", "benchmarks.check"]
+        done = subprocess.run(words, cwd=ROOT, env=self.environ, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout)
+        return found["differing"], found["calls"]
 
     def manage(self, *words: str) -> str:
         """Run a command of manage.py and return what it printed."""
@@ -114,8 +142,13 @@ class Server:
     port: int
     pid: int
 
-    def load(self, *, path: str = "/process-events/", seconds: float | None = None, **options: Any) -> dict[str, Any]:
-        """Load it, and return what was seen, with the microseconds of CPU that each answer took."""
+    def load(
+        self, *, path: str = "/process-events/", seconds: float | None = None, strict: bool = True, **options: Any
+    ) -> dict[str, Any]:
+        """Load it, and return what was seen, with the microseconds of CPU that each answer took.
+
+        Other answers than 200 are an error, unless they are what is measured (`strict`).
+        """
         words = [sys.executable, "-m", "benchmarks.load", str(self.port), "--path", path, "--key", self.lab.key]
         words += ["--name", self.lab.name(), "--seconds", str(self.lab.seconds if seconds is None else seconds)]
         for name, value in options.items():
@@ -123,7 +156,7 @@ class Server:
         app, database = cpu_seconds(self.pid), cpu_seconds(self.lab.database_pid)
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
         seen: dict[str, Any] = json.loads(done.stdout)
-        if seen["others"]:
+        if seen["others"] and strict:
             raise RuntimeError(f"{path} answered {seen['others']}")
         count = max(1, seen["count"])
         seen["app"] = (cpu_seconds(self.pid) - app) / count * 1e6
@@ -144,3 +177,27 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
         else:
             return
     raise RuntimeError("the server did not answer")
+
+
+@contextmanager
+def laboratory(**sizes: Any) -> Iterator[Lab]:
+    """Start a durable cluster with a prepared database on it, and stop it at the end.
+
+    With BENCH_DATABASE_URL an existing cluster is used instead, and what was filled there is kept.
+    """
+    with ExitStack() as stack:
+        url = os.environ.get("BENCH_DATABASE_URL") or stack.enter_context(cluster())
+        with psycopg.connect(url) as connection:
+            row = connection.execute(
+                "SELECT current_setting('data_directory'), current_setting('fsync'),"
+                " current_setting('synchronous_commit')"
+            ).fetchone()
+        assert row is not None
+        folder, *durable = row
+        if durable != ["on", "on"]:
+            raise RuntimeError("fsync and synchronous_commit must be on: else the figures promise what is not held")
+        pid = 0
+        with suppress(OSError):
+            pid = int((Path(folder) / "postmaster.pid").read_text().split()[0])
+        lab = Lab(url, database_pid=pid, **sizes).another("bench")
+        yield lab

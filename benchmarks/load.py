@@ -22,23 +22,41 @@ class Connection:
     def __init__(self, address: tuple[str, int], key: str, name: str, options: argparse.Namespace) -> None:
         self.socket = socket.create_connection(address, timeout=30)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.name, self.turn, self.begun, self.pending = name, 0, 0.0, b""
+        self.name, self.turn, self.sent, self.begun, self.pending = name, options.first, 0, 0.0, b""
         self.kind = options.kind
         self.path = options.path
         self.call = options.call
+        self.size = options.size
+        self.next: bytes | None = None
         self.head = (
             f"Host: {address[0]}:{address[1]}\r\nAuthorization: Token {key}\r\nContent-Type: application/json\r\n"
         )
 
     def body(self) -> bytes:
-        """Return the next event."""
+        """Return the next event, or the next batch."""
+        if self.kind == "batch":
+            body, self.next = self.next or self.batch(), None
+            return body
+        self.turn += 1
+        return self.event()
+
+    def batch(self) -> bytes:
+        """Return the next batch, of whole calls."""
+        events = []
+        for _ in range(self.size):
+            events.append(self.event())
+            self.turn += 1
+        return b"[" + b",".join(events) + b"]"
+
+    def event(self) -> bytes:
+        """Return an event."""
         call, step = divmod(self.turn, 3)
         second = step * 5
         if self.call:  # always the same, long call
-            call_id, word = f"{self.call}-{self.name}", "ANSWER"
-            minute, second = divmod(self.turn, 60)
-            hour, minute = divmod(minute, 60)
-            at = f"2030-04-{1 + hour // 24:02}T{hour % 24:02}:{minute:02}:{second:02}Z"
+            number = self.name.rpartition("-")[2]
+            call_id, word, minute = f"{self.call}-{number}", "ANSWER", self.turn // 60
+            at = f"2024-{1 + minute // 40320:02}-{1 + minute // 1440 % 28:02}"
+            at += f"T{minute // 60 % 24:02}:{minute % 60:02}:{self.turn % 60:02}Z"
         else:
             call_id, word = f"{self.name}-{call}", WORDS[step]
             at = f"2024-04-01T12:00:{second:02}Z"
@@ -55,9 +73,11 @@ class Connection:
         else:
             body = self.body()
             request = f"POST {self.path} HTTP/1.1\r\n{self.head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-        self.turn += 1
+        self.sent += 1
         self.begun = time.perf_counter()
         self.socket.sendall(request)
+        if self.kind == "batch":
+            self.next = self.batch()  # while the server is at work
 
     def receive(self) -> int | None:
         """Return the status of a complete answer, None of one that is not complete yet."""
@@ -90,6 +110,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     until = began + options.seconds
     for key in list(chosen.get_map().values()):
         key.data.send()
+    own, most = time.process_time(), 0
     running = options.connections
     while running:
         for key, _ in chosen.select(30):
@@ -101,10 +122,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             codes[code] += 1
             if code == 200:
                 waits.append(now - connection.begun)
-            if code == -1 or now >= until:
+            if code == -1 or (now >= until and connection.sent >= options.least):
                 chosen.unregister(connection.socket)
                 connection.socket.close()
                 running -= 1
+                most = max(most, connection.sent)
             else:
                 connection.send()
     seconds = time.perf_counter() - began
@@ -114,8 +136,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "p50": waits[len(waits) // 2] * 1000 if waits else None,
         "p99": waits[int(len(waits) * 0.99)] * 1000 if waits else None,
         "count": len(waits),
+        "most": most,
         "others": {str(code): count for code, count in codes.items() if code != 200},
-        "cpu": time.process_time() / max(1, len(waits)) * 1e6,
+        "cpu": (time.process_time() - own) / max(1, len(waits)) * 1e6,
     }
 
 
@@ -125,10 +148,13 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--path", default="/process-events/")
-    parser.add_argument("--kind", choices=("event", "get"), default="event")
+    parser.add_argument("--kind", choices=("event", "batch", "get"), default="event")
     parser.add_argument("--key", default="")
     parser.add_argument("--name", required=True, help="makes the ids of this run its own")
     parser.add_argument("--call", default="", help="send further events of this one call of each connection")
+    parser.add_argument("--first", type=int, default=0, help="the number of each connection's first event")
+    parser.add_argument("--least", type=int, default=0, help="how many requests each connection sends at least")
+    parser.add_argument("--size", type=int, default=1000, help="events in a batch")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=3)
     json.dump(run(parser.parse_args()), sys.stdout)
