@@ -2,13 +2,13 @@
 
 A commit waits for the disk, and costs as much for one event as for a hundred. So the requests of a
 process hand their events to one thread, which takes whatever is waiting, commits it together, and
-then lets each go with what became of its own. Nobody waits for company: a lone request is a group.
+then lets each go with what became of its own. A lone request is a group and waits for nobody.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Condition, Lock, Thread
 from typing import Generic, TypeVar
 
 from django.db import connection
@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 MOST = 256
 # After so many seconds without work the thread gives its connection back, and ends.
 IDLE_SECONDS = 60.0
+# How long a group waits for those who were here just now.
+COMPANY_SECONDS = 0.001
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,19 +52,24 @@ class Committer(Generic[T, R]):
     def __init__(self, write: Callable[[Sequence[T]], list[R]], *, most: int = MOST) -> None:
         self.most = most
         self._write = write
-        self._queue: SimpleQueue[_Waiting[T, R] | None] = SimpleQueue()
-        self._lock = Lock()
+        self._queue: deque[_Waiting[T, R]] = deque()
+        self._condition = Condition(Lock())
+        self._wanted = 1  # so many in the queue are worth waking the thread for
+        self._stopping = False
         self._thread: Thread | None = None
 
     def submit(self, things: Sequence[T]) -> list[R]:
         """Return what became of these things, once they are committed; raise what went wrong with them."""
         waiting: _Waiting[T, R] = _Waiting(things)
-        with self._lock:
-            self._queue.put(waiting)
+        with self._condition:
+            self._queue.append(waiting)
             # A fork leaves a thread behind that is not alive in the child.
             if self._thread is None or not self._thread.is_alive():
+                self._stopping = False
                 self._thread = Thread(target=self._work, name="committer", daemon=True)
                 self._thread.start()
+            elif len(self._queue) >= self._wanted:
+                self._condition.notify()
         waiting.done.acquire()
         if waiting.error is not None:
             raise waiting.error
@@ -70,51 +77,50 @@ class Committer(Generic[T, R]):
 
     def stop(self) -> None:
         """Let what is waiting be written, and end the thread and its connection."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-            if thread is None or not thread.is_alive():
-                return
-            self._queue.put(None)
-        thread.join()
+        with self._condition:
+            thread, self._stopping = self._thread, True
+            self._condition.notify()
+        if thread is not None and thread.is_alive():
+            thread.join()
 
     # -- The thread ---------------------------------------------------------------------------
 
     def _work(self) -> None:
+        company = 1
         try:
-            while group := self._next_group():
+            while group := self._next_group(company):
                 try:
                     self._commit(group)
                 except BaseException as error:  # whatever it is, nobody may be left waiting
                     for waiting in group:
                         if waiting.done.locked():
                             waiting.end([], error)
+                company = len(group) + len(self._queue)
         finally:
             connection.close()
 
-    def _next_group(self) -> list[_Waiting[T, R]]:
-        """Wait for work and return all that waits by then; nothing when the thread is to end."""
-        try:
-            first = self._queue.get(timeout=IDLE_SECONDS)
-        except Empty:
-            with self._lock:
-                if self._queue.empty():
+    def _next_group(self, company: int) -> list[_Waiting[T, R]]:
+        """Wait for work and return all that waits by then; nothing when the thread is to end.
+
+        `company` is how many were here just now: those who are let go often come back at once, so
+        it is worth a moment to commit them with those who are waiting already.
+        """
+        with self._condition:
+            self._wanted = 1
+            while not self._queue:
+                if self._stopping or not self._condition.wait(IDLE_SECONDS) and not self._queue:
                     self._thread = None
                     return []
-                first = self._queue.get()
-        if first is None:
-            return []
-        group, size = [first], len(first.things)
-        while size < self.most:
-            try:
-                another = self._queue.get_nowait()
-            except Empty:
-                break
-            if another is None:
-                self._queue.put(None)  # first this group
-                break
-            group.append(another)
-            size += len(another.things)
-        return group
+            if company > 2 and len(self._queue) < company and not self._stopping:
+                self._wanted = company
+                self._condition.wait(COMPANY_SECONDS)
+            group: list[_Waiting[T, R]] = []
+            size = 0
+            while self._queue and (not group or size < self.most):
+                group.append(self._queue.popleft())
+                size += len(group[-1].things)
+            self._wanted = self.most + 1  # nobody needs to wake a thread that is at work
+            return group
 
     def _commit(self, group: list[_Waiting[T, R]]) -> None:
         """Commit a group; when that fails, its members one by one, so that a bad one hurts nobody else."""

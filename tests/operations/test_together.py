@@ -34,7 +34,7 @@ class Gate:
 
 def waiting(queue: Any, count: int) -> None:
     """Wait until so many are in a committer's queue."""
-    while queue._queue.qsize() < count:
+    while len(queue._queue) < count:
         pass
 
 
