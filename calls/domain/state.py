@@ -26,6 +26,7 @@ from calls.domain.vocabulary import (
 
 # A sender's clock may run ahead of ours by this much before we call it odd.
 CLOCK_TOLERANCE = timedelta(minutes=5)
+SECOND = timedelta(seconds=1)
 
 
 class Mark:
@@ -51,7 +52,6 @@ class Mark:
     MUTED = 8192
 
 
-_PARTIES = (("calling", Mark.CALLING_FROM_START), ("called", Mark.CALLED_FROM_START))
 # The bits of Anomaly that are set here, as plain numbers for the same reason.
 TWO_STARTS, TWO_ANSWERS, TWO_ENDS = map(int, (Anomaly.TWO_STARTS, Anomaly.TWO_ANSWERS, Anomaly.TWO_ENDS))
 NO_START, INFERRED_END = int(Anomaly.NO_START), int(Anomaly.INFERRED_END)
@@ -72,7 +72,7 @@ _REPEATS: dict[EventType, tuple[int, int, int]] = {
 
 def whole_seconds(length: timedelta) -> int:
     """Return a length in whole seconds, rounded down, never negative."""
-    return max(0, length // timedelta(seconds=1))
+    return max(0, length // SECOND)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -253,9 +253,17 @@ def apply(state: CallState, event: Event, *, own_numbers: tuple[str, ...] = ()) 
 def _take_parties(state: CallState, event: Event, own_numbers: tuple[str, ...]) -> None:
     """Who called whom, which way, what kind of call, and who of us handled it."""
     from_start = event.type is EventType.INITIATED
-    before = (state.calling_number, state.called_number)
-    for party, mark in _PARTIES:
-        _take_number(state, party, getattr(event, f"{party}_number"), mark=mark, from_start=from_start)
+    before = (state.calling_number, state.called_number) if own_numbers else None
+    if event.calling_number:
+        number = canonical(event.calling_number)
+        if _takes_number(state, state.calling_number, number, Mark.CALLING_FROM_START, from_start):
+            state.calling_number = number
+            state.calling_as_sent = event.calling_number if event.calling_number != number else None
+    if event.called_number:
+        number = canonical(event.called_number)
+        if _takes_number(state, state.called_number, number, Mark.CALLED_FROM_START, from_start):
+            state.called_number = number
+            state.called_as_sent = event.called_number if event.called_number != number else None
 
     if not state.marks & Mark.DIRECTION_STATED:
         if event.direction is not None:
@@ -274,18 +282,14 @@ def _take_parties(state: CallState, event: Event, own_numbers: tuple[str, ...]) 
             state.handled_by_id = event.user_id
 
 
-def _take_number(state: CallState, party: str, sent: str, *, mark: int, from_start: bool) -> None:
-    """Take a party's number: that of the earliest start that names one counts, else the earliest named."""
-    if not sent:
-        return
-    number, present = canonical(sent), getattr(state, f"{party}_number")
+def _takes_number(state: CallState, present: str, number: str, mark: int, from_start: bool) -> bool:
+    """Say whether a party's number counts: that of the earliest start that names one, else the earliest named."""
     if present not in ("", number):
         state.odd |= OTHER_NUMBERS
-    if not present or (from_start and not state.marks & mark):
-        setattr(state, f"{party}_number", number)
-        setattr(state, f"{party}_as_sent", sent if sent != number else None)
+    takes = not present or (from_start and not state.marks & mark)
     if from_start:
         state.marks |= mark
+    return takes
 
 
 def _direction_between(calling: str, called: str, own_numbers: tuple[str, ...]) -> Direction:

@@ -204,14 +204,19 @@ _STATE_WORDS: dict[str, Any] = {
     "direction": Direction,
     "call_type": CallType,
 }
-_STATE_READERS = tuple((index, _STATE_WORDS[name]) for index, name in enumerate(STATE_FIELDS) if name in _STATE_WORDS)
+# A dictionary finds a word several times faster than its type does.
+_STATE_READERS = tuple(
+    (index, {word.value: word for word in _STATE_WORDS[name]})
+    for index, name in enumerate(STATE_FIELDS)
+    if name in _STATE_WORDS
+)
 
 
 def state_from_row(row: list[Any]) -> CallState:
     """Return the state that a row of STATE_FIELDS holds."""
-    for index, kind in _STATE_READERS:
+    for index, words in _STATE_READERS:
         if row[index] is not None:
-            row[index] = kind(row[index])
+            row[index] = words[row[index]]
     return CallState(**dict(zip(STATE_FIELDS, row, strict=True)))
 
 
