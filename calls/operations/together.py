@@ -8,7 +8,7 @@ then lets each go with what became of its own. A lone request is a group and wai
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock, Thread, current_thread
 from typing import Generic, TypeVar
 
 from django.db import connection
@@ -60,6 +60,8 @@ class Committer(Generic[T, R]):
 
     def submit(self, things: Sequence[T]) -> list[R]:
         """Return what became of these things, once they are committed; raise what went wrong with them."""
+        if current_thread() is self._thread:  # what a commit has set off cannot wait for itself
+            return self._write(things)
         waiting: _Waiting[T, R] = _Waiting(things)
         with self._condition:
             self._queue.append(waiting)

@@ -92,6 +92,15 @@ def test_a_committer_that_was_stopped_or_idle_starts_again(monkeypatch: Any) -> 
     queue.stop()
 
 
+def test_what_a_commit_sets_off_does_not_wait_for_itself() -> None:
+    def write(things: Any) -> list[Any]:
+        return [queue.submit([thing - 1]) if thing else "done" for thing in things]
+
+    queue: Committer[int, Any] = Committer(write)
+    assert queue.submit([2]) == [[["done"]]]
+    queue.stop()
+
+
 def test_an_event_that_the_database_cannot_take_hurts_no_other_event(
     pool: ThreadPoolExecutor, monkeypatch: Any
 ) -> None:
