@@ -110,7 +110,7 @@ class Committer(Generic[T, R]):
         with self._condition:
             self._wanted = 1
             while not self._queue:
-                if self._stopping or not self._condition.wait(IDLE_SECONDS) and not self._queue:
+                if self._stopping or (not self._condition.wait(IDLE_SECONDS) and not self._queue):
                     self._thread = None
                     return []
             if company > 2 and len(self._queue) < company and not self._stopping:
