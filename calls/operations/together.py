@@ -22,7 +22,7 @@ MOST = 256
 # After so many seconds without work the thread gives its connection back, and ends.
 IDLE_SECONDS = 60.0
 # How long a group waits for those who were here just now.
-COMPANY_SECONDS = 0.001
+COMPANY_SECONDS = 0.002
 
 T = TypeVar("T")
 R = TypeVar("R")
