@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 MOST = 256
 # After so many seconds without work the thread gives its connection back, and ends.
 IDLE_SECONDS = 60.0
-# How long a group waits for those who were here just now.
+# A group waits so long for those who were here just now, and as often again while some come back.
 COMPANY_SECONDS = 0.002
+COMPANY_TURNS = 3
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -113,9 +114,13 @@ class Committer(Generic[T, R]):
                 if self._stopping or (not self._condition.wait(IDLE_SECONDS) and not self._queue):
                     self._thread = None
                     return []
-            if company > 2 and len(self._queue) < company and not self._stopping:
-                self._wanted = company
-                self._condition.wait(COMPANY_SECONDS)
+            self._wanted = company if company > 2 else 1
+            for _ in range(COMPANY_TURNS):
+                here = len(self._queue)
+                if here >= self._wanted or self._stopping:
+                    break
+                if not self._condition.wait(COMPANY_SECONDS) and len(self._queue) == here:
+                    break  # nobody came back
             group: list[_Waiting[T, R]] = []
             size = 0
             while self._queue and (not group or size < self.most):
