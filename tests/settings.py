@@ -11,6 +11,8 @@ os.environ.update(
     DATABASE_POOL="0",
     THROTTLE_FAILED_AUTH="",
     THROTTLE_READS="",
+    # However slow the machine is, what is remembered of a token stays so for a whole test.
+    TOKEN_CACHE_SECONDS="3600",
 )
 
 from phonegoggles.settings import *  # noqa: F403
