@@ -444,6 +444,11 @@ def schema(options: argparse.Namespace) -> int:
         return call(make_schema(python, SCHEMA), production_like(Path(scratch)))
 
 
+def bench(options: argparse.Namespace) -> int:
+    """Measure how fast the service is, on a cluster of its own; with arguments for `python -m benchmarks`."""
+    return call([install("requirements-dev.txt"), "-m", "benchmarks", *options.more])
+
+
 # -- The command line ------------------------------------------------------------------------
 
 
@@ -458,7 +463,7 @@ def command_line() -> argparse.ArgumentParser:
     """Return the parser; each sub-command names the function that does it."""
     parser = argparse.ArgumentParser(prog="dev.py", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    table = {"run": run, "test": test, "check": check, "journey": journey, "schema": schema}
+    table = {"run": run, "test": test, "check": check, "journey": journey, "bench": bench, "schema": schema}
     table["compile"] = compile_requirements
     made = {}
     for name, function in table.items():
@@ -469,6 +474,7 @@ def command_line() -> argparse.ArgumentParser:
     made["run"].add_argument("--port", type=port_number, default=8000, help="port to listen on (default: %(default)s)")
     made["test"].usage = "dev.py test [-h] [arguments for pytest ...]"
     made["journey"].usage = "dev.py journey [-h] [--calls N] [--rate N] [--pause MS]"
+    made["bench"].usage = "dev.py bench [-h] [name ...] [--quick] [--json]"
     return parser
 
 
@@ -479,7 +485,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     parser = command_line()
     options, more = parser.parse_known_args(argv)
-    if more and options.function not in (test, journey):
+    if more and options.function not in (test, journey, bench):
         parser.error(f"unknown arguments: {' '.join(more)}")
     options.more = more
     stop_on_signals()

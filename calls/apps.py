@@ -13,4 +13,7 @@ class CallsConfig(AppConfig):
 
     def ready(self) -> None:
         """Refuse an unsafe start; servers run no system checks, so this is the place."""
+        from calls.models.access import forget_rights_when_people_change
+
         refuse_unsafe_start()
+        forget_rights_when_people_change()

@@ -126,6 +126,11 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
 else:
     raise env.refuse("DATABASE_URL", "must be a postgresql:// or sqlite:// address")
 
+# Single events with a token are taken before Django's middleware (calls/ingest/shortcut.py).
+INGEST_SHORTCUT = env.flag("INGEST_SHORTCUT", True)
+# Requests that wait at the same moment are committed together, over one connection of the process's own.
+GROUP_COMMIT = env.flag("GROUP_COMMIT", True)
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # knox only lends its code: its own table is replaced by calls.AccessToken and never made.
 MIGRATION_MODULES = {"knox": None}
@@ -153,6 +158,9 @@ AXES_VERBOSE = False
 
 KNOX_TOKEN_MODEL = "calls.AccessToken"  # noqa: S105 - a model's name
 REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
+
+# How long a process remembers a valid token and its owner's rights: what another process revokes counts by then.
+TOKEN_CACHE_SECONDS = env.number("TOKEN_CACHE_SECONDS", 5)
 
 # "60/minute" and the like; empty means off.
 THROTTLE_READS = env.rate("THROTTLE_READS")

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 from hypothesis import HealthCheck, settings
 
+from calls.operations.record import committer
 from tests.build import sign_in
 
 # How long an example takes says something of the machine, and nothing of the product.
@@ -41,6 +42,11 @@ def groups(transactional_db: None) -> None:
     import_module("calls.migrations.0003_groups_and_their_rights").make_groups(apps, None)
     import_module("calls.migrations.0006_groups_get_the_rights_of_call_logging").give_rights(apps, None)
     import_module("calls.migrations.0009_quarantine").give_rights(apps, None)
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """End the committing thread, whose connection would else keep the test's database."""
+    committer.stop()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

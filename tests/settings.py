@@ -14,6 +14,8 @@ os.environ.update(
     THROTTLE_SIP_TESTS="",
     SIP_EGRESS_ALLOW="",
     TURN_SECRET="",
+    # However slow the machine is, what is remembered of a token stays so for a whole test.
+    TOKEN_CACHE_SECONDS="3600",
 )
 
 from phonegoggles.settings import *  # noqa: F403

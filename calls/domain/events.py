@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeAlias
 from uuid import UUID, uuid5
 
@@ -15,6 +16,7 @@ CALL_NAMESPACE = UUID("6d5f1a5e-8f0c-5c0b-9a55-7d2f7c3f0b6e")
 EventKey: TypeAlias = tuple[datetime, int, str, str]
 
 
+@lru_cache(maxsize=16384)  # more than the largest batch may name
 def call_uuid(external_id: str) -> UUID:
     """Return the UUID of the call that the outside knows by this id."""
     return uuid5(CALL_NAMESPACE, external_id)

@@ -12,6 +12,10 @@ _TIME = (
 _OFFSET = r"(?P<zulu>[Zz])|(?P<sign>[+-])(?P<offset_hour>[0-9]{2})(?::?(?P<offset_minute>[0-9]{2}))?"
 _DATE_TIME = re.compile(rf"{_DATE}[Tt ]{_TIME}(?:{_OFFSET})?")
 _DATE_ONLY = re.compile(_DATE)
+# The usual spelling, which Python's own reader takes the same way, several times faster.
+_USUAL = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?(?:Z|[+-][0-9]{2}:[0-5][0-9])"
+)
 
 FIRST_YEAR, LAST_YEAR = 1970, 2099
 EXAMPLE = "2024-04-01T12:00:00Z"
@@ -27,6 +31,14 @@ def read_instant(text: str) -> datetime:
     The sixtieth second is the first of the next minute (a leap second); digits beyond
     microseconds are cut. Raises NotAnInstant.
     """
+    if _USUAL.fullmatch(text):
+        try:
+            instant = datetime.fromisoformat(text).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass  # what is wrong with it is found out below
+        else:
+            if FIRST_YEAR <= instant.year <= LAST_YEAR:
+                return instant
     found = _DATE_TIME.fullmatch(text)
     if found is None:
         if _DATE_ONLY.fullmatch(text):

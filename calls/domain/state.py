@@ -8,7 +8,6 @@ agree by definition, and the state is a function of the set of events.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import IntFlag
 
 from calls.domain.events import Event
 from calls.domain.numbers import canonical, is_own
@@ -28,12 +27,14 @@ from calls.domain.vocabulary import (
 
 # A sender's clock may run ahead of ours by this much before we call it odd.
 CLOCK_TOLERANCE = timedelta(minutes=5)
+SECOND = timedelta(seconds=1)
 
 
-class Mark(IntFlag):
-    """What a state must remember, beside its facets, to take the next event.
+class Mark:
+    """The bits of what a state must remember, beside its facets, to take the next event.
 
     OURS is a button of our API, REPORTED anybody else: the same fact from both is no anomaly.
+    Plain numbers, because a flag type would cost more than all the rest of `apply`.
     """
 
     START_REPORTED = 1
@@ -52,23 +53,27 @@ class Mark(IntFlag):
     MUTED = 8192
 
 
-_PARTIES = (("calling", Mark.CALLING_FROM_START), ("called", Mark.CALLED_FROM_START))
-NOTHING_ODD, NO_MARK = Anomaly(0), Mark(0)
+# The bits of Anomaly that are set here, as plain numbers for the same reason.
+TWO_STARTS, TWO_ANSWERS, TWO_ENDS = map(int, (Anomaly.TWO_STARTS, Anomaly.TWO_ANSWERS, Anomaly.TWO_ENDS))
+NO_START, INFERRED_END = int(Anomaly.NO_START), int(Anomaly.INFERRED_END)
+FUTURE_TIME, OTHER_NUMBERS = int(Anomaly.FUTURE_TIME), int(Anomaly.OTHER_NUMBERS)
+END_BEFORE_START, ANSWER_AFTER_END = int(Anomaly.END_BEFORE_START), int(Anomaly.ANSWER_AFTER_END)
+EVENT_AFTER_END = int(Anomaly.EVENT_AFTER_END)
 STARTED = Mark.START_REPORTED | Mark.START_OURS
 # A second fact of one of these kinds, from the same side, is odd. A transfer that is followed by
 # the end of the transferred leg is not.
-_REPEATS: dict[EventType, tuple[Mark, Mark, Anomaly]] = {
-    EventType.INITIATED: (Mark.START_REPORTED, Mark.START_OURS, Anomaly.TWO_STARTS),
-    EventType.ANSWERED: (Mark.ANSWER_REPORTED, Mark.ANSWER_OURS, Anomaly.TWO_ANSWERS),
-    EventType.ENDED: (Mark.END_REPORTED, Mark.END_OURS, Anomaly.TWO_ENDS),
-    EventType.FAILED: (Mark.END_REPORTED, Mark.END_OURS, Anomaly.TWO_ENDS),
-    EventType.TRANSFER_COMPLETED: (Mark.TRANSFER_REPORTED, Mark.TRANSFER_OURS, Anomaly.TWO_ENDS),
+_REPEATS: dict[EventType, tuple[int, int, int]] = {
+    EventType.INITIATED: (Mark.START_REPORTED, Mark.START_OURS, TWO_STARTS),
+    EventType.ANSWERED: (Mark.ANSWER_REPORTED, Mark.ANSWER_OURS, TWO_ANSWERS),
+    EventType.ENDED: (Mark.END_REPORTED, Mark.END_OURS, TWO_ENDS),
+    EventType.FAILED: (Mark.END_REPORTED, Mark.END_OURS, TWO_ENDS),
+    EventType.TRANSFER_COMPLETED: (Mark.TRANSFER_REPORTED, Mark.TRANSFER_OURS, TWO_ENDS),
 }
 
 
 def whole_seconds(length: timedelta) -> int:
     """Return a length in whole seconds, rounded down, never negative."""
-    return max(0, length // timedelta(seconds=1))
+    return max(0, length // SECOND)
 
 
 def remote_numbers(direction: Direction, calling_number: str, called_number: str) -> tuple[str, ...]:
@@ -103,8 +108,8 @@ class CallState:
     handled_by_id: int | None = None
     held_since: datetime | None = None
     hold_total: timedelta = timedelta()
-    odd: Anomaly = NOTHING_ODD
-    marks: Mark = NO_MARK
+    odd: int = 0  # bits of Anomaly
+    marks: int = 0  # bits of Mark
     last_event_at: datetime | None = None
     last_event_rank: int = -1
     version: int = 0
@@ -152,14 +157,19 @@ class CallState:
         return remote_numbers(self.direction, self.calling_number, self.called_number)
 
     @property
+    def anomaly_bits(self) -> int:
+        """Everything that is odd about the call, as the bits of Anomaly."""
+        bits = self.odd
+        if self.version and not self.marks & STARTED:
+            bits |= NO_START
+        if self.inferred_end:
+            bits |= INFERRED_END
+        return bits
+
+    @property
     def anomalies(self) -> Anomaly:
         """Everything that is odd about the call."""
-        anomalies = Anomaly(self.odd)
-        if self.version and not self.marks & STARTED:
-            anomalies |= Anomaly.NO_START
-        if self.inferred_end:
-            anomalies |= Anomaly.INFERRED_END
-        return anomalies
+        return Anomaly(self.anomaly_bits)
 
     @property
     def status(self) -> CallStatus:
@@ -235,7 +245,7 @@ def apply(state: CallState, event: Event, *, own_numbers: tuple[str, ...] = ()) 
     if state.started_at is None:
         state.started_at = event.occurred_at
     if event.occurred_at > event.received_at + CLOCK_TOLERANCE:
-        state.odd |= Anomaly.FUTURE_TIME
+        state.odd |= FUTURE_TIME
     _take_parties(state, event, own_numbers)
     if event.source is Source.INFERRED:
         if not state.ended:
@@ -249,9 +259,17 @@ def apply(state: CallState, event: Event, *, own_numbers: tuple[str, ...] = ()) 
 def _take_parties(state: CallState, event: Event, own_numbers: tuple[str, ...]) -> None:
     """Who called whom, which way, what kind of call, and who of us handled it."""
     from_start = event.type is EventType.INITIATED
-    before = (state.calling_number, state.called_number)
-    for party, mark in _PARTIES:
-        _take_number(state, party, getattr(event, f"{party}_number"), mark=mark, from_start=from_start)
+    before = (state.calling_number, state.called_number) if own_numbers else None
+    if event.calling_number:
+        number = canonical(event.calling_number)
+        if _takes_number(state, state.calling_number, number, Mark.CALLING_FROM_START, from_start):
+            state.calling_number = number
+            state.calling_as_sent = event.calling_number if event.calling_number != number else None
+    if event.called_number:
+        number = canonical(event.called_number)
+        if _takes_number(state, state.called_number, number, Mark.CALLED_FROM_START, from_start):
+            state.called_number = number
+            state.called_as_sent = event.called_number if event.called_number != number else None
 
     if not state.marks & Mark.DIRECTION_STATED:
         if event.direction is not None:
@@ -270,18 +288,14 @@ def _take_parties(state: CallState, event: Event, own_numbers: tuple[str, ...]) 
             state.handled_by_id = event.user_id
 
 
-def _take_number(state: CallState, party: str, sent: str, *, mark: Mark, from_start: bool) -> None:
-    """Take a party's number: that of the earliest start that names one counts, else the earliest named."""
-    if not sent:
-        return
-    number, present = canonical(sent), getattr(state, f"{party}_number")
+def _takes_number(state: CallState, present: str, number: str, mark: int, from_start: bool) -> bool:
+    """Say whether a party's number counts: that of the earliest start that names one, else the earliest named."""
     if present not in ("", number):
-        state.odd |= Anomaly.OTHER_NUMBERS
-    if not present or (from_start and not state.marks & mark):
-        setattr(state, f"{party}_number", number)
-        setattr(state, f"{party}_as_sent", sent if sent != number else None)
+        state.odd |= OTHER_NUMBERS
+    takes = not present or (from_start and not state.marks & mark)
     if from_start:
         state.marks |= mark
+    return takes
 
 
 def _direction_between(calling: str, called: str, own_numbers: tuple[str, ...]) -> Direction:
@@ -343,12 +357,12 @@ def _take_fact_after_end(
     if event.type in END_TYPES:
         state.cause = state.cause or event.cause
     elif first_start:
-        state.odd |= Anomaly.END_BEFORE_START
+        state.odd |= END_BEFORE_START
     elif first_answer:
-        state.odd |= Anomaly.ANSWER_AFTER_END
+        state.odd |= ANSWER_AFTER_END
     elif not told_before and not _follows_naturally(state, event):
         # A start or an answer that was told before is at most told twice, which is noted as such.
-        state.odd |= Anomaly.EVENT_AFTER_END
+        state.odd |= EVENT_AFTER_END
 
 
 def _follows_naturally(state: CallState, event: Event) -> bool:

@@ -43,22 +43,24 @@ def receive(body: bytes, *, media_type: str, read: Reader, at: datetime, dry_run
     if body.lstrip()[:1] == b"[":
         return _receive_batch(split_array(body), read=read, at=at, dry_run=dry_run)
     event, outcome = receive_one(body, read=read, at=at, dry_run=dry_run)
-    return Answer(
-        200,
-        {
-            "event_id": event.event_id,
-            "call_id": event.call_id,
-            "result": outcome.result,
-            "call_status": outcome.call_status,
-        },
-    )
+    return Answer(200, answer_one(event, outcome))
+
+
+def answer_one(event: Event, outcome: Outcome) -> dict[str, Any]:
+    """Return the body of the answer to an event that is recorded, or known already."""
+    return {
+        "event_id": event.event_id,
+        "call_id": event.call_id,
+        "result": outcome.result,
+        "call_status": outcome.call_status,
+    }
 
 
 def receive_one(body: bytes, *, read: Reader, at: datetime, dry_run: bool = False) -> tuple[Event, Outcome]:
     """Take one event, and return it with what became of it; raise an API exception when it is refused."""
     if len(body) > MAX_EVENT_BYTES:
         raise BodyTooLarge(f"An event may have at most {MAX_EVENT_BYTES:,} bytes.")
-    event = read(read_fields(body), at=at)
+    event = understand(body, read=read, at=at)
     [outcome] = record([event], dry_run=dry_run)
     if outcome.result is Result.CONFLICT:
         raise Conflict(CONFLICT)
@@ -77,6 +79,11 @@ def receive_selected(body: bytes, *, read: SelectiveReader, at: datetime) -> Ans
     """Take one or several events, of which those that say nothing of a call are only counted, and answer."""
     raws = split_array(body) if body.lstrip()[:1] == b"[" else [body]
     return _receive_batch(raws, read=read, at=at, dry_run=False, selective=True)
+
+
+def understand(raw: bytes, *, read: Reader, at: datetime) -> Event:
+    """Return the event that one JSON object reports; raise InvalidJSON or Invalid."""
+    return read(read_fields(raw), at=at)
 
 
 def read_fields(raw: bytes) -> dict[str, Any]:

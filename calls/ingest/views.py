@@ -1,5 +1,6 @@
 """The REST views of the doors where others report to us."""
 
+from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.authentication import BaseAuthentication
@@ -14,7 +15,7 @@ from calls.ingest.refused import KeepsRefused
 from calls.ingest.signature import SignatureAuthentication, body_of
 from calls.operations.record import Result
 from calls.web.authentication import TokenAuthentication
-from calls.web.bodies import JSON, NDJSON, media_type_of, read_body
+from calls.web.bodies import JSON, NDJSON, media_type_of, read_body, write_json
 from calls.web.parameters import flag
 from calls.web.schemas import errors
 
@@ -24,6 +25,7 @@ class ProcessEvents(KeepsRefused, APIView):
 
     door = Source.PROCESS_EVENTS
     rights = {"POST": "calls.add_callevent"}
+    throttle_classes = ()  # reports are never throttled
 
     @extend_schema(
         operation_id="process_events",
@@ -44,7 +46,7 @@ class ProcessEvents(KeepsRefused, APIView):
             **errors(400, 401, 403, 405, 409, 411, 413, 415, 503),
         },
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Record what the body reports, durably, before answering."""
         self.media_type = media_type_of(request._request, accepted=(JSON, NDJSON))
         self.body = read_body(request._request, limit=MAX_BATCH_BYTES)
@@ -57,7 +59,7 @@ class ProcessEvents(KeepsRefused, APIView):
         )
         if answer.status != 200:
             self.keep_refused(answer)
-        return Response(answer.body, status=answer.status)
+        return HttpResponse(write_json(answer.body), status=answer.status, content_type=JSON)
 
 
 class Webhook(KeepsRefused, APIView):

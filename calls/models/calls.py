@@ -1,6 +1,7 @@
 """What we keep of calls: the log of their events, and what each call's events add up to."""
 
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -8,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from calls.domain.events import Event
-from calls.domain.state import CallState, Mark
+from calls.domain.state import CallState
 from calls.domain.vocabulary import Anomaly, CallStatus, CallType, Direction, EndedBy, EventType, Source
 from calls.fields import ExactField, WordField, known_words
 from calls.models.clients import Client
@@ -202,32 +203,36 @@ _STATE_WORDS: dict[str, Any] = {
     "ended_by": EndedBy,
     "direction": Direction,
     "call_type": CallType,
-    "odd": Anomaly,
-    "marks": Mark,
 }
-_STATE_READERS = tuple((index, _STATE_WORDS[name]) for index, name in enumerate(STATE_FIELDS) if name in _STATE_WORDS)
+# A dictionary finds a word several times faster than its type does.
+_STATE_READERS = tuple(
+    (index, {word.value: word for word in _STATE_WORDS[name]})
+    for index, name in enumerate(STATE_FIELDS)
+    if name in _STATE_WORDS
+)
 
 
 def state_from_row(row: list[Any]) -> CallState:
     """Return the state that a row of STATE_FIELDS holds."""
-    for index, kind in _STATE_READERS:
+    for index, words in _STATE_READERS:
         if row[index] is not None:
-            row[index] = kind(row[index])
+            row[index] = words[row[index]]
     return CallState(**dict(zip(STATE_FIELDS, row, strict=True)))
+
+
+_read_facets = attrgetter(*STATE_FIELDS)
 
 
 def state_values(state: CallState) -> dict[str, Any]:
     """Return the columns, facets and what follows from them, that a state is stored in."""
-    values = {name: getattr(state, name) for name in STATE_FIELDS}
+    values = dict(zip(STATE_FIELDS, _read_facets(state), strict=True))
     values.update(
         status=state.status,
         duration=state.duration,
         ring_seconds=state.ring_seconds,
         talk_seconds=state.talk_seconds,
         hold_seconds=state.hold_seconds,
-        anomalies=int(state.anomalies),
-        odd=int(state.odd),
-        marks=int(state.marks),
+        anomalies=state.anomaly_bits,
     )
     return values
 

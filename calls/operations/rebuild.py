@@ -19,7 +19,7 @@ from calls.domain.state import CallState, fold
 from calls.models import Call, CallEvent
 from calls.models.calls import DERIVED_FIELDS, EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_values
 from calls.operations import statements
-from calls.operations.record import own_numbers
+from calls.operations.record import call_row, own_numbers
 from calls.operations.turns import write_turn
 
 # How many calls are read, and at most locked, at a time.
@@ -71,9 +71,9 @@ def _mend(ids: Sequence[UUID], *, at: datetime, dry_run: bool) -> list[Differenc
     """Look at calls again while nobody can change them, write back those that differ, and return these."""
     with write_turn(), transaction.atomic():
         found = _compare(ids, lock=True)
-        rows: list[statements.Row] = [_row(d.call, state, at) for d, state in found if d.fields]
+        rows = [call_row(d.call, state, updated_at=at) for d, state in found if d.fields]
         if rows and not dry_run:
-            statements.update_calls(rows)
+            statements.write_calls(new=[], changed=rows)
     return [difference for difference, _ in found]
 
 
@@ -108,10 +108,3 @@ def _logs(calls: dict[UUID, str]) -> dict[UUID, list[Event]]:
     for call, *row in rows.values_list("call_id", *columns):
         logs[call].append(event_from_row(calls[call], [*row, None]))
     return logs
-
-
-def _row(call: UUID, state: CallState, at: datetime) -> list[Any]:
-    """Return the row with which the write path changes a call."""
-    values = {**state_values(state), "updated_at": at}
-    remote = [*(number or None for number in state.remote_numbers), None][: len(statements.REMOTE)]
-    return [call, *(values[column] for column in statements.CALL_UPDATES), *remote]

@@ -1,10 +1,9 @@
 """Writing facts down: the one way in which events become rows and calls get their state.
 
 `record` takes a group of any size (one event is a group of one) through the database in a
-handful of set-based statements: make the calls that are new, lock those that are not, add the
-events, write the changed states back. Calls are taken in id order, so groups cannot wait for
-each other in a circle. Committing the groups of several waiting requests at once would happen
-around `record`, not in it.
+handful of set-based statements: lock the calls that are there, add the events, make the calls
+that are new and write the changed states back. Everybody takes these steps in this order, and
+within each the rows in the order of their ids, so groups cannot wait for each other in a circle.
 """
 
 import json
@@ -12,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -21,9 +21,10 @@ from django.db import OperationalError, connection, transaction
 from calls.domain.events import Event
 from calls.domain.state import CallState, apply, fold
 from calls.domain.vocabulary import CallStatus
-from calls.models import Call, CallEvent
-from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row, state_values
+from calls.models import CallEvent
+from calls.models.calls import EVENT_COLUMNS, event_from_row, state_from_row, state_values
 from calls.operations import statements
+from calls.operations.together import Committer
 from calls.operations.turns import write_turn
 from calls.realtime.announce import announce
 
@@ -55,8 +56,8 @@ class UnknownCall(LookupError):
     """There is no such call."""
 
 
-class _Vanished(Exception):
-    """A call was removed between two of our statements."""
+class _Raced(Exception):
+    """Somebody else made one of our calls after we had looked; now it can be seen."""
 
 
 def own_numbers() -> tuple[str, ...]:
@@ -70,11 +71,18 @@ def record(events: Sequence[Event], *, dry_run: bool = False, together: bool = F
     When this returns, the events and the new states of their calls are committed (unless a
     transaction is already open, or `dry_run` judges without storing). An event whose id is known
     is a duplicate if it says the same, else a conflict; neither changes anything. With `together` one
-    conflict means that nothing is stored.
+    conflict means that nothing is stored. The transaction may be shared with others who wait at the
+    same moment (setting GROUP_COMMIT).
     """
     if not events:
         return []
+    small = len(events) < committer.most  # a large batch would only hold up the others
+    if settings.GROUP_COMMIT and small and not (dry_run or together or connection.in_atomic_block):
+        return committer.submit(events)
+    return _record_alone(events, dry_run=dry_run, together=together)
 
+
+def _record_alone(events: Sequence[Event], *, dry_run: bool = False, together: bool = False) -> list[Outcome]:
     def attempt() -> list[Outcome]:
         with transaction.atomic():
             outcomes = _record(events)
@@ -82,7 +90,10 @@ def record(events: Sequence[Event], *, dry_run: bool = False, together: bool = F
                 transaction.set_rollback(True)
         return outcomes
 
-    return _persistently(attempt)
+    return _persistently(attempt, races=len(events))
+
+
+committer = Committer(_record_alone)
 
 
 def decide(call_id: UUID, ask: Callable[[CallState], Sequence[Event]]) -> CallState:
@@ -106,20 +117,26 @@ def decide(call_id: UUID, ask: Callable[[CallState], Sequence[Event]]) -> CallSt
     return _persistently(attempt)
 
 
-def _persistently(attempt: Callable[[], T]) -> T:
-    """Run a transaction again when it only lost a race; inside an open one that is not for us to do."""
-    for tries_left in range(ATTEMPTS - 1, -1, -1):
+def _persistently(attempt: Callable[[], T], *, races: int = 1) -> T:
+    """Run a transaction again when it only lost a race; inside an open one that is not for us to do.
+
+    A lost race means that somebody else made one of our calls, so there are at most as many as
+    there are calls.
+    """
+    tries_left, races_left = ATTEMPTS, races + ATTEMPTS
+    while True:
         try:
             with write_turn():
                 return attempt()
-        except _Vanished:
-            if not tries_left:
+        except _Raced:
+            races_left -= 1
+            if not races_left:
                 raise
         except OperationalError as error:
+            tries_left -= 1
             again = getattr(error.__cause__, "sqlstate", None) in TRY_AGAIN
             if not again or not tries_left or connection.in_atomic_block:
                 raise
-    raise AssertionError("unreachable")
 
 
 def _record(events: Sequence[Event]) -> list[Outcome]:
@@ -131,107 +148,103 @@ def _record(events: Sequence[Event]) -> list[Outcome]:
     for event in firsts.values():
         by_call[event.call_uuid].append(event)
 
-    states = {call: fold(group, own_numbers=own_numbers()) for call, group in by_call.items()}
-    made = statements.make_calls([_new_call(call, by_call[call], states[call]) for call in sorted(by_call)])
-    there = [call for call in by_call if call not in made]
-    locked = _lock_calls(there)
-    if len(locked) < len(there):
-        raise _Vanished
-    states.update(locked)
+    in_order = sorted(firsts.values(), key=lambda event: event.key) if len(firsts) > 1 else firsts.values()
+    rows, added = statements.lock_and_add(list(by_call), [_event_row(event) for event in in_order])
+    states = {call: state_from_row(row) for call, row in rows.items()}
+    stored = _find_events([key for key in firsts if key not in added]) if len(added) < len(firsts) else {}
 
-    added = statements.add_events([_event_row(event) for event in sorted(firsts.values(), key=lambda e: e.key)])
-    stored = _find_events([key for key in firsts if key not in added])
-
-    changed = _advance(by_call, states, made, added)
-    if changed:
-        statements.update_calls([_changed_call(call, by_call[call], states[call]) for call in sorted(changed)])
-    _drop_empty(made, states)
+    new, changed = _advance(by_call, states, added)
+    made = statements.write_calls(
+        new=[_new_call(call, by_call[call], states[call]) for call in new],
+        changed=[_changed_call(call, by_call[call], states[call]) for call in changed],
+    )
+    if not made:
+        raise _Raced
     if added:
         announce()
 
     outcomes = []
-    unanswered = set(added)
     for event in events:
         key = (event.source, event.event_id)
-        if key in unanswered:
-            unanswered.remove(key)
+        if key in added:
+            added.remove(key)
             outcomes.append(Outcome(Result.CREATED, states[event.call_uuid].status))
-        elif event.same_fact(stored.get(key, firsts[key])):
+        elif not event.same_fact(stored.get(key, firsts[key])):
+            outcomes.append(Outcome(Result.CONFLICT))
+        elif event.call_uuid in states:
             outcomes.append(Outcome(Result.DUPLICATE, states[event.call_uuid].status))
         else:
-            outcomes.append(Outcome(Result.CONFLICT))
+            raise _Raced  # its call was made after we had looked
     return outcomes
 
 
 def _advance(
-    by_call: dict[UUID, list[Event]], states: dict[UUID, CallState], made: set[UUID], added: set[Key]
-) -> set[UUID]:
-    """Bring the states up to date with the events that were really added; return whose changed."""
-    changed, late = set(), []
+    by_call: dict[UUID, list[Event]], states: dict[UUID, CallState], added: set[Key]
+) -> tuple[list[UUID], list[UUID]]:
+    """Bring the states up to date with the events that were really added; return whose are new, and whose changed."""
+    new, changed, late = [], [], []
+    ours = own_numbers()
     for call, group in by_call.items():
-        new = sorted((event for event in group if (event.source, event.event_id) in added), key=lambda e: e.key)
-        if call in made:
-            if len(new) < len(group):  # folded with an event that turned out not to be new
-                states[call] = fold(new, own_numbers=own_numbers())
-                changed.add(call)
-        elif new and states[call].comes_before(new[0]):
-            for event in new:
-                apply(states[call], event, own_numbers=own_numbers())
-            changed.add(call)
-        elif new:
-            late.append(call)
+        facts = [event for event in group if (event.source, event.event_id) in added]
+        if not facts:
+            continue
+        if len(facts) > 1:
+            facts.sort(key=lambda event: event.key)
+        state = states.get(call)
+        if state is None:
+            state = states[call] = CallState()
+            new.append(call)
+        else:
+            changed.append(call)
+            if not state.comes_before(facts[0]):
+                late.append(call)
+                continue
+        for event in facts:
+            apply(state, event, own_numbers=ours)
     for call, log in _events_of({call: by_call[call][0].call_id for call in late}).items():
-        states[call] = fold(log, own_numbers=own_numbers())
-        changed.add(call)
-    return {call for call in changed if states[call].version}
-
-
-def _drop_empty(made: set[UUID], states: dict[UUID, CallState]) -> None:
-    """Remove calls that were only made for events which were then refused."""
-    empty = [call for call in made if not states[call].version]
-    if empty:
-        Call.objects.filter(pk__in=empty).delete()
+        states[call] = fold(log, own_numbers=ours)
+    return new, changed
 
 
 # -- Rows ---------------------------------------------------------------------------------------
 
 
-def _new_call(call: UUID, group: list[Event], state: CallState) -> list[Any]:
-    values = state_values(state)
+def _new_call(call: UUID, group: list[Event], state: CallState) -> dict[str, Any]:
     heard_at = min(event.received_at for event in group)
-    values.update(id=call, external_id=group[0].call_id, created_at=heard_at, updated_at=heard_at)
-    return [*(values[column] for column in statements.CALL_COLUMNS), *_remote(state)]
+    return call_row(call, state, external_id=group[0].call_id, created_at=heard_at, updated_at=heard_at)
 
 
-def _changed_call(call: UUID, group: list[Event], state: CallState) -> list[Any]:
-    values = state_values(state)
-    values.update(id=call, updated_at=max(event.received_at for event in group))
-    return [values["id"], *(values[column] for column in statements.CALL_UPDATES), *_remote(state)]
+def _changed_call(call: UUID, group: list[Event], state: CallState) -> dict[str, Any]:
+    return call_row(call, state, updated_at=max(event.received_at for event in group))
 
 
-def _remote(state: CallState) -> list[str | None]:
-    """Return the other party's possible numbers, as many as the statements take."""
-    numbers = [number or None for number in state.remote_numbers]
-    return [*numbers, None][: len(statements.REMOTE)]
+def call_row(call: UUID, state: CallState, **more: Any) -> dict[str, Any]:
+    """Return a call's row for the statements: without what is NULL, with the other party's possible numbers."""
+    row = {name: value for name, value in state_values(state).items() if value is not None}
+    row["id"] = call
+    row.update(more)
+    for name, number in zip(statements.REMOTE, state.remote_numbers, strict=False):
+        if number:
+            row[name] = number
+    return row
 
 
-def _event_row(event: Event) -> list[Any]:
-    row: list[Any] = [event.call_uuid]
-    for column in EVENT_COLUMNS:
-        value = getattr(event, column)
-        if column == "metadata":
-            value = json.dumps(value, ensure_ascii=False, allow_nan=False) if value else None
-        row.append(value)
+_read_columns = attrgetter("call_uuid", *EVENT_COLUMNS)
+
+
+def _event_row(event: Event) -> dict[str, Any]:
+    """Return an event's row without what is NULL."""
+    values = zip(statements.EVENT_ROW, _read_columns(event), strict=True)
+    row = {name: value for name, value in values if value is not None}
+    metadata = row.pop("metadata")
+    if metadata:
+        row["metadata"] = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
     return row
 
 
 def _lock_calls(calls: Iterable[UUID]) -> dict[UUID, CallState]:
     """Return the states of calls, which nobody else can then change before we are done."""
-    wanted = sorted(calls)
-    if not wanted:
-        return {}
-    rows = Call.objects.filter(pk__in=wanted).order_by("pk").select_for_update().values_list("pk", *STATE_FIELDS)
-    return {call: state_from_row(list(row)) for call, *row in rows}
+    return {call: state_from_row(row) for call, row in statements.lock(list(calls)).items()}
 
 
 def _find_events(keys: Iterable[Key]) -> dict[Key, Event]:

@@ -1,19 +1,23 @@
 """The SQL of the write path: set-based, so that a group of events of any size costs as much as one.
 
-PostgreSQL takes its rows from arrays (`unnest`), SQLite from one JSON text (`json_each`);
-everything else is the same for both.
+Rows go in as one JSON text (`json_to_recordset`, on SQLite `json_each`): it is cheaper than an
+array for every column on both sides of the connection, and the same text of SQL serves every size,
+so that it can be prepared once. What a row does not name is NULL.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, TypeAlias
 from uuid import UUID
 
+import orjson
 from django.db import connection, models
 
 from calls.models import Call, CallEvent, ClientNumber
 from calls.models.calls import DERIVED_FIELDS, EVENT_COLUMNS, STATE_FIELDS
+from calls.operations.running import run
 
 # A call's client is whoever has the other party's number; the row says which numbers that may be.
 REMOTE = ("remote_first", "remote_second")
@@ -22,11 +26,27 @@ _CLIENT = "COALESCE({})".format(
 )
 
 # What makes a call's row, and what is written back when its state changes.
+CALLS, EVENTS = Call._meta.db_table, CallEvent._meta.db_table
 CALL_UPDATES = (*STATE_FIELDS, *DERIVED_FIELDS, "updated_at")
 CALL_COLUMNS = ("id", "external_id", *CALL_UPDATES, "created_at")
 EVENT_ROW = ("call_id", *EVENT_COLUMNS)
 
-Row = Sequence[Any]
+Row: TypeAlias = Mapping[str, Any]
+Key: TypeAlias = tuple[str, str]
+
+
+def _json(rows: Sequence[Row]) -> str:
+    if connection.vendor == "postgresql":
+        return orjson.dumps(rows, default=_interval).decode()
+    return json.dumps([{name: _plain(value) for name, value in row.items()} for row in rows])
+
+
+def _interval(value: Any) -> str:
+    """Return what orjson does not know, a length of time, as PostgreSQL reads it."""
+    if isinstance(value, timedelta):
+        seconds, microseconds = divmod(value // timedelta(microseconds=1), 1_000_000)
+        return f"{seconds}.{microseconds:06} seconds"
+    raise TypeError(type(value).__name__)
 
 
 def _plain(value: Any) -> Any:
@@ -40,90 +60,135 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _fields(model: type[models.Model], columns: Sequence[str]) -> "list[models.Field[Any, Any]]":
+def _types(model: type[models.Model], columns: Sequence[str]) -> list[str]:
+    """Return the PostgreSQL types of columns' values, without their lengths."""
     by_column = {field.attname: field for field in model._meta.concrete_fields}
-    return [by_column[column] for column in columns]
-
-
-def _type(field: "models.Field[Any, Any]") -> str:
-    """Return the PostgreSQL type of a column's values, without its length."""
-    target = field.target_field if isinstance(field, models.ForeignKey) else field
-    kind = target.rel_db_type(connection) or ""
-    return "text" if kind.startswith("varchar") else kind
+    types = []
+    for column in columns:
+        field: Any = by_column[column]
+        target = field.target_field if isinstance(field, models.ForeignKey) else field
+        kind = target.rel_db_type(connection) or ""
+        # JSON comes as a text, because it may hold numbers that only Python's own module writes.
+        types.append("text" if kind.startswith(("varchar", "json")) else kind)
+    return types
 
 
 def rows_source(model: type[models.Model], columns: Sequence[str], *, extra: Sequence[str] = ()) -> str:
-    """Return a FROM item, named `new`, that yields the rows given to `parameters`.
+    """Return a FROM item, named `new`, that yields the rows of a JSON text.
 
     The columns are those of a model, followed by `extra` texts.
     """
     names = (*columns, *extra)
     if connection.vendor == "postgresql":
-        types = [_type(field) for field in _fields(model, columns)] + ["text"] * len(extra)
-        arrays = ", ".join(f"%s::{kind}[]" for kind in types)
-        return f"unnest({arrays}) AS new({', '.join(names)})"
-    values = ", ".join(f"json_extract(value, '$[{place}]') AS {column}" for place, column in enumerate(names))
+        types = [*_types(model, columns), *("text" for _ in extra)]
+        pairs = ", ".join(f"{name} {kind}" for name, kind in zip(names, types, strict=True))
+        return f"json_to_recordset(%s::json) AS new({pairs})"
+    values = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
     return f"(SELECT {values} FROM json_each(%s)) AS new"  # noqa: S608 - columns of ours
 
 
-def parameters(rows: Iterable[Row], width: int) -> list[Any]:
-    """Return the parameters that fill a `rows_source`."""
+# -- The statements ---------------------------------------------------------------------------------
+
+
+def _lock() -> str:
+    columns = ", ".join(("id", *STATE_FIELDS))
+    return f"SELECT {columns} FROM {CALLS} WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608
+
+
+def _add() -> str:
+    # Events get their ids in the order in which they are given, which is the order in which live listeners are
+    # told of them. They are inserted in the order of their keys all the same: two groups then never wait for
+    # each other in a circle. Whoever writes has SQLite for itself.
+    columns = ", ".join(EVENT_ROW)
+    source, order, values = rows_source(CallEvent, EVENT_ROW), "", columns
     if connection.vendor == "postgresql":
-        columns = [list(column) for column in zip(*rows, strict=True)]
-        return columns or [[] for _ in range(width)]
-    return [json.dumps([[_plain(value) for value in row] for row in rows])]
-
-
-def _run(sql: str, params: list[Any]) -> list[Row]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return cursor.fetchall() if cursor.description else []
-
-
-def make_calls(rows: list[Row]) -> set[UUID]:
-    """Add those calls that are not there yet, in id order, and return which these were.
-
-    Waits for others that are just making one of them. Taking them in id order keeps two
-    groups from waiting for each other.
-    """
-    table, columns = Call._meta.db_table, ", ".join(CALL_COLUMNS)
-    found = _run(
-        f"INSERT INTO {table} ({columns}, client_id) SELECT {columns}, {_CLIENT}"  # noqa: S608
-        f" FROM {rows_source(Call, CALL_COLUMNS, extra=REMOTE)}"
-        " WHERE true ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id",
-        parameters(rows, len(CALL_COLUMNS) + len(REMOTE)),
-    )
-    return {value if isinstance(value, UUID) else UUID(value) for (value,) in found}
-
-
-def update_calls(rows: list[Row]) -> None:
-    """Write the new state of calls that are locked by us; a row is (id, *CALL_UPDATES, *REMOTE)."""
-    columns = ("id", *CALL_UPDATES)
-    changes = ", ".join([*(f"{column} = new.{column}" for column in CALL_UPDATES), f"client_id = {_CLIENT}"])
-    table = Call._meta.db_table
-    _run(
-        f"UPDATE {table} SET {changes}"  # noqa: S608
-        f" FROM {rows_source(Call, columns, extra=REMOTE)} WHERE {table}.id = new.id",
-        parameters(rows, len(columns) + len(REMOTE)),
-    )
-
-
-def add_events(rows: list[Row]) -> set[tuple[str, str]]:
-    """Add those events whose (source, event_id) is not known yet, and return these keys.
-
-    They get their ids in the order in which they are given, which is the order in which live
-    listeners are told of them. PostgreSQL inserts them in the order of their keys all the same, so
-    that two groups do not wait for each other.
-    """
-    table, columns = CallEvent._meta.db_table, ", ".join(EVENT_ROW)
-    source, order = rows_source(CallEvent, EVENT_ROW), ""
-    if connection.vendor == "postgresql":
-        source = f"(SELECT nextval('{table}_id_seq') AS id, {columns} FROM {source}) AS new"  # noqa: S608
-        columns = f"id, {columns}"
+        source = f"(SELECT nextval('{EVENTS}_id_seq') AS id, {columns} FROM {source}) AS new"  # noqa: S608
         order = " ORDER BY source, event_id"
-    found = _run(
-        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {source}"  # noqa: S608
-        f" WHERE true{order} ON CONFLICT (source, event_id) DO NOTHING RETURNING source, event_id",
-        parameters(rows, len(EVENT_ROW)),
+        columns, values = f"id, {columns}", f"id, {columns.replace('metadata', 'metadata::jsonb')}"
+    return (
+        f"INSERT INTO {EVENTS} ({columns}) SELECT {values} FROM {source} WHERE true{order}"  # noqa: S608
+        " ON CONFLICT (source, event_id) DO NOTHING RETURNING source, event_id"
     )
-    return {(source, event_id) for source, event_id in found}
+
+
+def _lock_and_add() -> str:
+    # Of a UNION ALL, the first part is read to its end before the second begins: everybody locks, then adds.
+    nulls = ", ".join(f"NULL::{kind}" for kind in _types(Call, ("id", *STATE_FIELDS)))
+    return (
+        f"WITH locked AS MATERIALIZED ({_lock()}), added AS ({_add()})"  # noqa: S608
+        " SELECT locked.*, NULL::text AS source, NULL::text AS event_id FROM locked"
+        f" UNION ALL SELECT {nulls}, source, event_id FROM added"
+    )
+
+
+def _make() -> str:
+    columns = ", ".join(CALL_COLUMNS)
+    return (
+        f"INSERT INTO {CALLS} ({columns}, client_id) SELECT {columns}, {_CLIENT}"  # noqa: S608
+        f" FROM {rows_source(Call, CALL_COLUMNS, extra=REMOTE)}"
+        " WHERE true ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id"
+    )
+
+
+def _update() -> str:
+    changes = ", ".join([*(f"{column} = new.{column}" for column in CALL_UPDATES), f"client_id = {_CLIENT}"])
+    source = rows_source(Call, ("id", *CALL_UPDATES), extra=REMOTE)
+    return f"UPDATE {CALLS} SET {changes} FROM {source} WHERE {CALLS}.id = new.id"  # noqa: S608
+
+
+def _make_and_update() -> str:
+    return f"WITH made AS ({_make()}), updated AS ({_update()}) SELECT id FROM made"  # noqa: S608
+
+
+@cache
+def _sql(write: Callable[[], str], vendor: str) -> str:
+    """Return the text of a statement; each is put together once for each kind of database."""
+    return write()
+
+
+def _run(write: Callable[[], str], *parameters: str) -> list[Any]:
+    return run(_sql(write, connection.vendor), parameters)
+
+
+def lock_and_add(calls: Sequence[UUID], events: Sequence[Row]) -> tuple[dict[UUID, list[Any]], set[Key]]:
+    """Lock those calls that are there, in id order, and add those events that are not known yet.
+
+    Returns the locked calls' rows of STATE_FIELDS, and the (source, event_id) of what was added.
+    """
+    if connection.vendor != "postgresql":
+        return lock(calls), {(source, event_id) for source, event_id in _run(_add, _json(events))}
+    locked: dict[UUID, list[Any]] = {}
+    added: set[Key] = set()
+    for call, *state, source, event_id in _run(_lock_and_add, _array(calls), _json(events)):
+        if call is None:
+            added.add((source, event_id))
+        else:
+            locked[call] = state
+    return locked, added
+
+
+def lock(calls: Sequence[UUID]) -> dict[UUID, list[Any]]:
+    """Lock those calls that are there, in id order, and return their rows of STATE_FIELDS."""
+    if connection.vendor == "postgresql":
+        return {call: state for call, *state in _run(_lock, _array(calls))}
+    # Whoever writes has SQLite for itself; its columns need Django's reading.
+    rows = Call.objects.filter(pk__in=calls).values_list("pk", *STATE_FIELDS)
+    return {call: list(state) for call, *state in rows}
+
+
+def _array(calls: Sequence[UUID]) -> str:
+    return f"{{{','.join(map(str, calls))}}}"
+
+
+def write_calls(*, new: Sequence[Row], changed: Sequence[Row]) -> bool:
+    """Make new calls and write the changed states of calls that are locked by us.
+
+    Rows of CALL_COLUMNS and REMOTE; a changed one needs no more than its id and CALL_UPDATES. Says
+    whether all the new ones are made: False means that somebody else made one of them meanwhile.
+    """
+    if new and changed and connection.vendor == "postgresql":
+        return len(_run(_make_and_update, _json(new), _json(changed))) == len(new)
+    made = _run(_make, _json(new)) if new else []
+    if changed:
+        _run(_update, _json(changed))
+    return len(made) == len(new)

@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import json
 import re
 from typing import IO, Any, TypeAlias
 
@@ -100,6 +101,15 @@ def parse_json(text: bytes | msgspec.Raw, kind: Any = Any) -> Any:
         raise InvalidJSON(f"The JSON is not what was expected: {error}.") from None
     except msgspec.DecodeError as error:
         raise InvalidJSON(f"The body is not valid JSON: {error}.") from None
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def write_json(body: Any) -> bytes:
+    """Return a body as the REST framework would write it."""
+    # Two characters that are line ends to JavaScript, but not to JSON.
+    return _encoder.encode(body).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").encode()
 
 
 def split_array(text: bytes) -> list[bytes]:

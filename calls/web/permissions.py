@@ -21,5 +21,6 @@ class HasDeclaredRight(BasePermission):
         rights: dict[str, str] = view.rights
         method = "GET" if request.method == "HEAD" else request.method
         if method in rights:
-            return user.has_perm(rights[method])
+            caller = getattr(request.auth, "caller", None)  # a token, whose rights are remembered for a while
+            return caller.may(rights[method]) if caller else user.has_perm(rights[method])
         return any(user.has_perm(right) for right in set(rights.values()))

@@ -10,8 +10,19 @@ from hypothesis import strategies as st
 
 from calls.models import Call, CallEvent
 from tests.build import report, sign_in
+from tests.ingest.ways import ShortcutHandler
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True, params=["view", "shortcut"])
+def way(request: Any, monkeypatch: Any) -> str:
+    """Every test runs over the REST view and over the shortcut."""
+    if request.param == "shortcut":
+        monkeypatch.setattr("django.test.client.ClientHandler", ShortcutHandler)
+    return str(request.param)
+
+
 URL = "/process-events/"
 
 
@@ -27,13 +38,15 @@ def nothing_is_stored() -> bool:
 # -- One event ------------------------------------------------------------------------------------
 
 
-def test_an_event_is_stored_and_answered(telephony: Client) -> None:
+def test_an_event_is_stored_and_answered(telephony: Client, way: str) -> None:
+    before = ShortcutHandler.answered
     answer = send(telephony, report(event_id="e1", call_id="c1"))
     assert answer.status_code == 200
     assert answer.json() == {"event_id": "e1", "call_id": "c1", "result": "created", "call_status": "initiated"}
     event = CallEvent.objects.select_related("call").get()
     assert (event.word, event.type, event.source) == ("INITIATE", "initiated", "process_events")
     assert event.call.external_id == "c1"
+    assert ShortcutHandler.answered - before == (way == "shortcut")
 
 
 def test_the_three_events_of_a_call_complete_it(telephony: Client) -> None:

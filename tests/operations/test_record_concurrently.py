@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from threading import Barrier
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from django.db import connection, connections
@@ -14,7 +14,7 @@ from django.db import connection, connections
 from calls.domain.events import Event
 from calls.domain.state import fold
 from calls.models import Call, CallEvent
-from calls.operations.record import Result, decide, record
+from calls.operations.record import Result, committer, decide, record
 from tests.build import build_event, read_table
 from tests.operations.health import assert_calls_follow_from_their_events
 from tests.operations.test_record import end_at
@@ -23,6 +23,13 @@ from tests.reference import differences
 pytestmark = pytest.mark.django_db(transaction=True)
 WRITERS = 16
 T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True, params=[0, 2, 7, 256], ids=lambda most: f"groups of {most}" if most else "alone")
+def _any_group_size(request: Any, settings: Any, monkeypatch: Any) -> None:
+    """Every storm, with each on its own and with groups of any size."""
+    settings.GROUP_COMMIT = bool(request.param)
+    monkeypatch.setattr(committer, "most", request.param)
 
 
 def at_once(tasks: list[Callable[[], T]], *, writers: int = WRITERS) -> list[T]:

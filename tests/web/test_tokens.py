@@ -4,12 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from calls.models import AccessToken
+from calls.operations.tokens import revoke_tokens
+from calls.web import callers
 from tests.build import report, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -47,11 +50,62 @@ def test_one_user_may_have_several_tokens() -> None:
 def test_a_revoked_token_and_one_of_a_blocked_user_are_refused_at_once() -> None:
     token, key = make()
     assert ask(key) == 404
-    User.objects.update(is_active=False)
+    token.user.is_active = False
+    token.user.save()
     assert ask(key) == 401
-    User.objects.update(is_active=True)
+    token.user.is_active = True
+    token.user.save()
+    assert ask(key) == 404
     token.delete()
     assert ask(key) == 401
+
+
+@pytest.mark.parametrize(
+    "take_away",
+    [
+        lambda token: AccessToken.objects.filter(pk=token.pk).delete(),
+        lambda token: AccessToken.objects.update(expiry=timezone.now()),
+        lambda token: token.user.delete(),
+        lambda token: token.user.groups.clear(),
+        lambda token: Group.objects.all().delete(),
+        lambda token: Group.objects.get(name="Analysts").permissions.clear(),
+        lambda token: revoke_tokens(token.user, name="test"),
+    ],
+)
+def test_whatever_takes_a_right_away_in_this_process_counts_at_once(take_away: Any) -> None:
+    user = User.objects.create_user("analyst")
+    user.groups.add(Group.objects.get(name="Analysts"))
+    token, key = make(user)
+    assert ask(key) == 404
+    take_away(token)
+    assert ask(key) in (401, 403)
+
+
+def test_what_another_process_revokes_counts_when_the_memory_is_over(settings: Any) -> None:
+    _, key = make()
+    assert ask(key) == 404
+    with connection.cursor() as cursor:  # past everything of ours, as another process would
+        cursor.execute("DELETE FROM calls_accesstoken")
+    assert ask(key) == 404
+    settings.TOKEN_CACHE_SECONDS = 0
+    callers._callers.clear()
+    assert ask(key) == 401
+
+
+def test_a_remembered_token_ends_at_its_expiry(monkeypatch: Any) -> None:
+    _, key = make(expiry=timedelta(seconds=3))
+    assert ask(key) == 404
+    later = timezone.now() + timedelta(seconds=4)
+    monkeypatch.setattr(callers.timezone, "now", lambda: later)
+    assert ask(key) == 401
+
+
+def test_without_memory_every_request_asks_for_the_token(settings: Any, django_assert_num_queries: Any) -> None:
+    settings.TOKEN_CACHE_SECONDS = 0
+    _, key = make()
+    ask(key)
+    with django_assert_num_queries(4):  # the token, the history, and whether the number was ever seen
+        ask(key)
 
 
 def test_the_scheme_may_be_written_small() -> None:
@@ -65,7 +119,7 @@ def test_the_day_of_the_last_use_is_noted_once_a_day(django_assert_num_queries: 
     ask(key)
     token.refresh_from_db()
     assert token.last_used_on == timezone.now().date()
-    with django_assert_num_queries(4):  # the token, the history, and whether the number was ever seen
+    with django_assert_num_queries(3):  # the history, and whether the number was ever seen
         ask(key)
 
 

@@ -1,0 +1,1 @@
+"""What the service is compared with, each written as well as its kind can be."""

@@ -1,0 +1,77 @@
+"""COPY of events and an upsert of their calls, in tables with the product's columns and indexes, ready-made rows."""
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import psycopg
+
+EVENTS, CALLS = "copied_event", "copied_call"
+NOON = datetime(2024, 4, 1, 12, tzinfo=UTC)
+STEPS = (("initiated", "INITIATE", 0), ("answered", "ANSWER", 5), ("ended", "DISCONNECT", 10))
+EVENT_COLUMNS = "call_id, source, event_id, type, word, occurred_at, received_at, calling_number, called_number"
+EVENT_TYPES = ("uuid", "text", "text", "text", "text", "timestamptz", "timestamptz", "text", "text")
+UPSERT = f"""
+    INSERT INTO {CALLS} (id, external_id, status, direction, call_type, calling_number, called_number, started_at,
+        answered_at, ended_at, ended_by, duration, ring_seconds, talk_seconds, hold_seconds, anomalies, odd, marks,
+        hold_total, last_event_at, last_event_rank, version, created_at, updated_at)
+    SELECT id, external_id, 'ended', 'unknown', 'voice', calling, called, started, answered, ended, 'ended', 10, 5, 5,
+        0, 0, 0, 789, '0', ended, 14, 3, now(), now()
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+        AS new(id, external_id, calling, called, started, answered, ended)
+    ORDER BY id
+    ON CONFLICT (id) DO UPDATE SET status = EXCLUDED.status, answered_at = EXCLUDED.answered_at,
+        ended_at = EXCLUDED.ended_at, version = {CALLS}.version + EXCLUDED.version
+"""  # noqa: S608 - tables of ours
+
+
+def make_tables(url: str) -> None:
+    """Make tables like the product's, with its indexes."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for table, like in ((EVENTS, "calls_callevent"), (CALLS, "calls_call")):
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+            connection.execute(f"CREATE TABLE {table} (LIKE {like} INCLUDING ALL) WITH (fillfactor = 80)")
+
+
+def events_per_second(url: str, *, name: str, seconds: float, connections: int, size: int) -> float:
+    """Return how many events are copied a second; making the rows is not counted."""
+    with ProcessPoolExecutor(connections) as pool:
+        jobs = [pool.submit(_copy, url, f"{name}-{number}", seconds, size) for number in range(connections)]
+        return sum(job.result() for job in jobs)
+
+
+def _rows(name: str, batch: int, size: int) -> tuple[list[Any], list[Any]]:
+    events, calls = [], []
+    for number in range((size + 2) // 3):
+        external_id = f"{name}-{batch}-{number}"
+        call = uuid5(NAMESPACE_URL, external_id)
+        calling, called = f"+1202555{number % 10000:04}", f"+4930{number % 100000:06}"
+        times = [NOON + timedelta(seconds=second) for _, _, second in STEPS]
+        calls.append((call, external_id, calling, called, *times))
+        for (kind, word, _), at in zip(STEPS, times, strict=True):
+            event_id = f"{external_id}-{word}"
+            events.append((call, "process_events", event_id, kind, word, at, at, calling, called))
+    return events[:size], calls
+
+
+def _copy(url: str, name: str, seconds: float, size: int) -> float:
+    spent, done, batch = 0.0, 0, 0
+    with psycopg.connect(url) as connection:
+        cursor = connection.cursor()
+        # Both connections share the machine for about as long as they were told; only the copying is timed.
+        while spent < seconds:
+            prepared = [_rows(name, batch + more, size) for more in range(8)]
+            batch += len(prepared)
+            for events, calls in prepared:
+                began = time.perf_counter()
+                with cursor.copy(f"COPY {EVENTS} ({EVENT_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
+                    copy.set_types(EVENT_TYPES)
+                    for row in events:
+                        copy.write_row(row)
+                cursor.execute(UPSERT, [list(column) for column in zip(*calls, strict=True)])
+                connection.commit()
+                spent += time.perf_counter() - began
+                done += len(events)
+    return done / spent

@@ -1,0 +1,1 @@
+"""The typical Django design of the same step, written honestly well."""

@@ -1,0 +1,42 @@
+"""Single events over 32 connections, against PostgreSQL alone, the empty REST view and the usual Django design."""
+
+from collections.abc import Callable
+
+from benchmarks.figures import Figure, in_turns
+from benchmarks.lab import Lab
+from benchmarks.peers import pgbench
+
+CONNECTIONS = 32
+
+
+def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
+    """Figures 1 to 5."""
+    limit = Figure("1", "single events ÷ one-CTE limit of PostgreSQL", 0.5, True)
+    empty = Figure("2", "single events ÷ empty REST view", 1.5, True)
+    view = Figure("2b", "the REST view alone ÷ empty REST view", 0.55, True)
+    cpu = Figure("3", "CPU an event ÷ usual Django design", 1 / 40, False, note="CPU is known on Linux only")
+    p99 = Figure("4", "p99 ÷ empty REST view's p99", 0.5, False)
+    pgbench.make_tables(lab.url)
+    with lab.server() as server, lab.server(INGEST_SHORTCUT="false") as without:
+        for warm in (server, without):
+            warm.load(seconds=min(1, lab.seconds))
+        sides = {
+            "PostgreSQL alone": lambda: pgbench.events_per_second(lab.url, seconds=lab.seconds, clients=CONNECTIONS),
+            "empty view": lambda: server.load(path="/peers/empty/", connections=CONNECTIONS),
+            "events": lambda: server.load(connections=CONNECTIONS),
+            "events by the view": lambda: without.load(connections=CONNECTIONS),
+            "usual design": lambda: server.load(path="/peers/usual/", connections=CONNECTIONS),
+        }
+        for got in in_turns(lab.rounds, sides, tell):
+            ours, base, usual = got["events"], got["empty view"], got["usual design"]
+            limit.take(ours["rate"] / got["PostgreSQL alone"], ours=ours["rate"], postgresql=got["PostgreSQL alone"])
+            empty.take(ours["rate"] / base["rate"], ours=ours["rate"], empty=base["rate"])
+            by_view = got["events by the view"]["rate"]
+            view.take(by_view / base["rate"], view=by_view, empty=base["rate"])
+            p99.take(ours["p99"] / base["p99"], ours=ours["p99"], empty=base["p99"])
+            usual_cpu = usual["app"] + usual["database"]
+            if usual_cpu:
+                ours_cpu = ours["app"] + ours["database"]
+                cpu.take(ours_cpu / usual_cpu, app=ours["app"], database=ours["database"], usual=usual_cpu)
+    peer = Figure("5", "single events ÷ Healthchecks' ping view", 20, True, note="cannot be run from a package")
+    return [limit, empty, view, cpu, p99, peer]
