@@ -16,6 +16,7 @@ from calls.api.explain import AS_OF, detail_as_of
 from calls.api.fields import (
     CauseField,
     ExactFilter,
+    FlagFilter,
     IdField,
     InstantField,
     InstantFilter,
@@ -62,7 +63,7 @@ class CallFilter(django_filters.FilterSet):
     started_after = InstantFilter(field_name="started_at", lookup_expr="gte")
     started_before = InstantFilter(field_name="started_at", lookup_expr="lt")
     updated_after = InstantFilter(field_name="updated_at", lookup_expr="gte")
-    has_recording = django_filters.BooleanFilter(method="by_recording")
+    has_recording = FlagFilter(method="by_recording")
     min_duration = WholeNumberFilter(field_name="duration", lookup_expr="gte", help_text="Seconds.")
     search = django_filters.CharFilter(
         method="by_text", help_text="An id, the beginning of a number, or part of a client's name."

@@ -13,6 +13,7 @@ from calls.domain.instants import NotAnInstant, read_instant, read_instant_or_da
 from calls.domain.vocabulary import read_cause
 
 MAX_LENGTH = 255
+FLAGS = {"true": True, "1": True, "false": False, "0": False}
 M = TypeVar("M", bound=Model)
 # What a 32-bit column holds at most.
 MOST_INTEGER = 2**31 - 1
@@ -113,6 +114,22 @@ class WholeNumberFilter(django_filters.NumberFilter):
 
     def get_max_validator(self) -> None:
         """The field's own bounds say enough."""
+
+
+class _FlagFormField(forms.Field):
+    def to_python(self, value: Any) -> bool | None:
+        """Return what a flag says, None for an empty text; raise ValidationError."""
+        if not value:
+            return None
+        if str(value).lower() not in FLAGS:
+            raise forms.ValidationError("Must be true or false.")
+        return FLAGS[str(value).lower()]
+
+
+class FlagFilter(django_filters.BooleanFilter):
+    """True or false; the framework's own takes whatever else is sent for nothing at all."""
+
+    field_class = _FlagFormField  # type: ignore[assignment]
 
 
 class ExactFilter(django_filters.CharFilter):

@@ -69,6 +69,7 @@ def test_the_figures_are_those_of_the_statistics_api(page: Page, live_server: Li
 @pytest.mark.usefixtures("calls")
 def test_a_bar_says_what_it_is_and_leads_to_its_calls(front_page: Page):
     bars = front_page.locator("[data-panel=days] .pg-bar")
+    expect(bars.first).to_be_visible()
     # The busiest day, whichever that was.
     words = max((bar.get_attribute("aria-label") or "" for bar in bars.all()), key=_calls_in)
     bar = front_page.locator(f'[data-panel=days] .pg-bar[aria-label="{words}"]')

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from calls.models import AccessToken, SIPConfiguration
@@ -18,6 +18,15 @@ from tests.sip.conftest import TEMPLATE
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("groups")]
 SECRET = "shared-with-the-relay"
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of somebody else's site: our Content-Security-Policy is not for it."""
+    context = browser.new_context(bypass_csp=True)
+    yield context.new_page()
+    context.close()
+
 
 # What a page does with the answer: docs/webrtc.md has the same lines.
 SOFTPHONE = """
