@@ -23,6 +23,7 @@ from calls.domain.ranges import Days, Range, days_of
 from calls.domain.vocabulary import CallStatus
 from calls.models import Call
 from calls.queries import dashboard as queries
+from calls.queries.quarantine import COUNT_AT_MOST, open_count
 from calls.queries.statistics import Counts, Summary, counts_of, percentage, summary_of
 from calls.web.zones import find_zone, zone_names
 
@@ -108,6 +109,8 @@ def _everything(request: HttpRequest) -> dict[str, Any]:
         context |= _glance(choice, days) | _charts(choice, days, at) | _parties(days.span)
         if request.user.has_perm("calls.view_callevent"):
             context["feed"] = _feed(days.span, going_on.oldest, at)
+            if request.user.has_perm("calls.view_refusedreport"):
+                context["feed"] |= _refused()
     return context
 
 
@@ -309,6 +312,14 @@ def _feed(span: Span, oldest: Call | None, at: datetime) -> dict[str, Any]:
         "odd": _up_to(feed.odd, queries.COUNTED_AT_MOST),
         "odd_url": _list(span, anomaly="any"),
     }  # fmt: skip
+
+
+def _refused() -> dict[str, str]:
+    """Return how many refused reports wait for somebody to mend them, and where they are."""
+    return {
+        "refused": _up_to(open_count(), COUNT_AT_MOST),
+        "refused_url": reverse("admin:calls_refusedreport_changelist") + "?state=open",
+    }
 
 
 def _up_to(count: int, most: int) -> str:

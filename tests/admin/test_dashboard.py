@@ -138,6 +138,17 @@ def test_who_may_not_see_events_sees_no_feed():
     assert figures_in(page)["Calls"] == "3"
 
 
+def test_refused_reports_are_counted_and_lead_to_their_list(analyst_page: Client, telephony: Client):
+    make_day()
+    for event in ("NOTHING", "NOBODY"):
+        assert telephony.post("/process-events/", {"event": event}, content_type="application/json").status_code == 400
+    html = analyst_page.get("/admin/").content.decode()
+    found = re.search(r'href="([^"]+)" data-key="refused"><b>(\d+)</b>', html)
+    assert found
+    assert found[2] == "2"
+    assert analyst_page.get(found[1].replace("&amp;", "&")).content.decode().count("400 invalid") == 2
+
+
 @pytest.mark.parametrize("address", [FRONT, FIGURES])
 def test_strangers_are_asked_to_sign_in(address: str, client: Client):
     make_day()
@@ -172,12 +183,12 @@ def test_the_number_of_queries_does_not_grow_with_the_calls(
 ):
     make_day()
     analyst_page.get(FRONT, {"period": period})
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(19):
         analyst_page.get(FIGURES)
     for number in range(30):
         record(events_of(f"more-{number}", ("initiated", 9), ("ended", 3), calling_number=f"+4930{number:07}"))
         record(events_of(f"more-going-on-{number}", ("initiated", 9), calling_number=f"+4940{number:07}"))
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(19):
         analyst_page.get(FIGURES)
 
 
