@@ -354,6 +354,13 @@ def has_telephony() -> bool:
     return find_programs() is not None
 
 
+def has_sip_peers() -> bool:
+    """Say whether the servers are here that SIP connections and TURN credentials are tested against."""
+    from tests.peers import find_coturn, find_kamailio
+
+    return bool(find_kamailio("tls", "websocket") and find_coturn())
+
+
 def start_postgresql(report: Report, stack: contextlib.ExitStack) -> str | None:
     """Start a throw-away cluster and return its address, or note why there is none."""
     from tests.cluster import ClusterError, cluster, find_programs
@@ -395,6 +402,9 @@ def test(options: argparse.Namespace) -> int:
         if not has_telephony():
             report.leave_out("the telephone journeys", "Kamailio with its modules, or SIPp", TELEPHONY_REMEDY)
             left_out.append("telephony")
+        if not has_sip_peers():  # those tests leave themselves out
+            remedy = "Debian: apt-get install kamailio kamailio-tls-modules kamailio-websocket-modules coturn."
+            report.leave_out("the tests against SIP and TURN servers", "Kamailio with its modules, or coturn", remedy)
         if left_out:
             words = ["-m", " and ".join(f"not {name}" for name in left_out), *words]
         # Never the caller's database, and no test database in the checkout, where another run might use it.
