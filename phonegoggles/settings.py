@@ -290,6 +290,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "call",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("calls/favicon.svg")}],
     "DASHBOARD_CALLBACK": "calls.admin.dashboard.front_page",
+    "STYLES": ["calls.admin.navigation.own_styles"],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "calls.admin.navigation.sidebar"},

@@ -52,6 +52,7 @@ def other_calls_of(call: Call) -> list[dict[str, Any]]:
     return [
         {
             "number": number_link(number),
+            "label": f"Other calls of {number}",
             "calls": [call_row(calls[pk]) for pk in found[:OTHER_CALLS_AT_MOST] if pk in calls],
         }
         for number, found in ids.items()

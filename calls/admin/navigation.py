@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.db.models import Model
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse
 
 from calls.models import (
@@ -74,3 +75,8 @@ def _address(request: HttpRequest, target: type[Model] | str) -> str:
     if not registered or not admin.site.get_model_admin(target).has_view_permission(request):
         return ""
     return reverse(f"admin:{target._meta.label_lower.replace('.', '_')}_changelist")
+
+
+def own_styles(request: HttpRequest) -> str:
+    """Return the address of what we mend of the theme on every screen."""
+    return static("calls/admin.css")
