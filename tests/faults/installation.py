@@ -155,8 +155,9 @@ class PostgreSQL:
             send_signal(pids, signal.SIGKILL)
             time.sleep(0.02)
         # Where nobody collects dead processes (a container without an init), a new postmaster would take the
-        # dead one for alive.
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        # dead one for alive, and leave these to it.
+        for left in [self.data / "postmaster.pid", *self.data.parent.glob(".s.PGSQL.*")]:
+            left.unlink(missing_ok=True)
 
     def kill_one(self) -> None:
         """`kill -9` of one backend: the postmaster then throws everybody out and recovers by itself."""

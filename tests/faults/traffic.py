@@ -133,12 +133,14 @@ class Traffic:
         """Report calls during the body of `with`, and then until all that was begun has been acknowledged."""
         for thread in self._threads:
             thread.start()
+        patience = 0.0
         try:
             self.wait_for(20)
             yield self
+            patience = PATIENCE_SECONDS
         finally:
             with self._lock:
-                self._stopping, self._give_up = True, time.monotonic() + PATIENCE_SECONDS
+                self._stopping, self._give_up = True, time.monotonic() + patience
             for thread in self._threads:
                 thread.join()
             missing = len(self.ledger.sent) - len(self.ledger.acked)
@@ -151,6 +153,11 @@ class Traffic:
             goal = len(self.ledger.acked) + count
             if not self._lock.wait_for(lambda: len(self.ledger.acked) >= goal, PATIENCE_SECONDS):
                 raise RuntimeError(f"nothing was acknowledged any more: {dict(self.ledger.refused)}")
+
+    def wait_for_refusals(self, count: int) -> None:
+        """Wait until so many tries, from the beginning, were refused or got no answer."""
+        with self._lock:
+            self._lock.wait_for(lambda: sum(self.ledger.refused.values()) >= count, PATIENCE_SECONDS)
 
     def last(self, seconds: float) -> None:
         """Let the reports flow for some seconds."""
@@ -220,12 +227,13 @@ class Traffic:
                     status, body = answer.status, json.loads(answer.read())
                 except NOT_ANSWERED as error:
                     connection.close()
+                    # No number of HTTP's: nothing came.
                     status, body = 599, type(error).__name__
                 with self._lock:
                     done = self.ledger.answer(delivery, status, body)
                     if done:
                         self.ledger.longest = max(self.ledger.longest, time.monotonic() - begin)
-                        self._lock.notify_all()
+                    self._lock.notify_all()
                 if done:
                     break
                 time.sleep(0.1)  # a sender's pause before it tries again
