@@ -1,4 +1,4 @@
-"""Put deliberate faults into a copy of the code, one at a time, and say which test notices: `python3 dev.py mutants`."""
+"""Put deliberate faults into a copy of the code, and say which test notices: `python3 dev.py mutants`."""
 
 import argparse
 import contextlib
@@ -42,9 +42,10 @@ def run_tests(root: Path, tests: Sequence[str], url: str | None) -> tuple[int, s
 
 def try_one(root: Path, mutation: Mutation, url: str | None) -> str | None:
     """Return the test that notices a fault, or None."""
-    path = root / mutation.file
+    file, mutated = mutation.apply(root)
+    path = root / file
     before = path.read_text(encoding="utf-8")
-    path.write_text(mutation.apply(root), encoding="utf-8")
+    path.write_text(mutated, encoding="utf-8")
     try:
         for tests in (mutation.tests, FALLBACK):
             code, first = run_tests(root, tests, url if mutation.postgresql else None)

@@ -34,20 +34,27 @@ def _judge(events: Sequence[Event]) -> list[Outcome]:
 
 @dataclass(frozen=True)
 class Mutation:
-    """One deliberate fault: where, what instead of what, and the tests that are tried first."""
+    """One deliberate fault: where, what instead of what, and the tests that are tried first.
+
+    An alternative may name a file of its own.
+    """
 
     file: str
-    edits: tuple[tuple[str, str], ...]
+    edits: tuple[tuple[str, str] | tuple[str, str, str], ...]
     tests: tuple[str, ...]
     postgresql: bool = False
 
-    def apply(self, root: Path) -> str:
-        """Return the file's text with the fault; raise ValueError when not exactly one of the texts fits once."""
-        text = (root / self.file).read_text(encoding="utf-8")
-        fitting = [(old, new) for old, new in self.edits if text.count(old) == 1]
+    def apply(self, root: Path) -> tuple[str, str]:
+        """Return a file and its text with the fault; raise ValueError when not exactly one alternative fits once."""
+        fitting = []
+        for old, new, *where in self.edits:
+            file = where[0] if where else self.file
+            text = (root / file).read_text(encoding="utf-8")
+            if text.count(old) == 1:
+                fitting.append((file, text.replace(old, new)))
         if len(fitting) != 1:
             raise ValueError(f"{self.file}: {len(fitting)} of {len(self.edits)} alternatives fit")
-        return text.replace(*fitting[0])
+        return fitting[0]
 
 
 def _one(file: str, old: str, new: str, tests: tuple[str, ...], *, postgresql: bool = False) -> Mutation:
@@ -152,7 +159,7 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "the lock on calls is dropped": Mutation(
         RECORD,
-        ((".select_for_update()", ""),),
+        ((".select_for_update()", ""), (" ORDER BY id FOR NO KEY UPDATE", "", STATEMENTS)),
         TOGETHER,
         postgresql=True,
     ),

@@ -34,7 +34,9 @@ def code_before(place: Place) -> tuple[Path, str]:
     commit = place.commit
     if commit is None:
         newest = MIGRATIONS / f"{newest_migrations(1)[0]}.py"
-        added = _git("log", "--diff-filter=A", "--format=%H", "--", str(newest)).decode().split()
+        # Along the main line only, and a renamed file is a new one: what matters is when it came to those who deploy.
+        line = ["log", "--first-parent", "-m", "--no-renames", "--diff-filter=A", "--format=%H"]
+        added = _git(*line, "--", str(newest)).decode().split()
         if not added:
             raise LeftOut(f"the commit that added {newest} is not in the history here")
         commit = f"{added[-1]}^"
