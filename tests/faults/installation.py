@@ -85,7 +85,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait for its first answer."""
-        words = f"-m granian --interface wsgi --workers {self._workers} --blocking-threads 8 --respawn-failed-workers"
+        words = f"-m granian --interface wsgi --workers {self._workers} --blocking-threads 64 --respawn-failed-workers"
         self._process = subprocess.Popen(
             [sys.executable, *words.split(), "--port", str(self.port), "phonegoggles.wsgi:application"],
             cwd=self._root,
