@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +11,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
 from tests.faults import databases, servers, upgrades  # noqa: F401 - they enter their faults into the list
 from tests.faults.run import FAULTS, LeftOut, place
+
+
+def _end(number: int, frame: object) -> None:
+    """End, but tidy up what was started."""
+    raise SystemExit(128 + number)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(FAULTS)}")
     names = options.names or list(FAULTS)
     failed = False
+    signal.signal(signal.SIGTERM, _end)
     committed = os.environ.get("GROUP_COMMIT", "as set by default")
     print(f"{len(names)} faults, {options.minutes:g} minutes; GROUP_COMMIT: {committed}", flush=True)
     with place(seconds=options.minutes * 60 / len(names), rows=options.rows, commit=options.commit) as here:

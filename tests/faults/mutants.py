@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = parser.parse_args(argv).words
     chosen = {name: each for name, each in MUTATIONS.items() if not words or any(word in name for word in words)}
     caught, bad = 0, []
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # ends, but tidies up
     with contextlib.ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "copy"
         shutil.copytree(ROOT, root, ignore=LEFT_BEHIND)
