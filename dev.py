@@ -431,6 +431,16 @@ def journey(options: argparse.Namespace) -> int:
     return call([python, *cluster, python, "-m", "tests.journeys", *options.more])
 
 
+def soak(options: argparse.Namespace) -> int:
+    """Break what can break while calls are reported, and print what became of what was acknowledged."""
+    return call([install("requirements-dev.txt"), "-m", "tests.faults", *options.more])
+
+
+def mutants(options: argparse.Namespace) -> int:
+    """Put deliberate faults into a copy of the code, one at a time, and print which test notices each."""
+    return call([install("requirements-dev.txt"), "-m", "tests.faults.mutants", *options.more])
+
+
 # -- compile, schema -------------------------------------------------------------------------
 
 
@@ -474,7 +484,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     table = {"run": run, "test": test, "check": check, "journey": journey, "bench": bench, "schema": schema}
-    table["compile"] = compile_requirements
+    table |= {"compile": compile_requirements, "soak": soak, "mutants": mutants}
     made = {}
     for name, function in table.items():
         said = function.__doc__ or ""
@@ -485,6 +495,8 @@ def command_line() -> argparse.ArgumentParser:
     made["test"].usage = "dev.py test [-h] [arguments for pytest ...]"
     made["journey"].usage = "dev.py journey [-h] [--calls N] [--rate N] [--pause MS]"
     made["bench"].usage = "dev.py bench [-h] [name ...] [--quick] [--json]"
+    made["soak"].usage = "dev.py soak [-h] [--minutes N] [--rows N] [--commit COMMIT] [name ...]"
+    made["mutants"].usage = "dev.py mutants [-h] [word ...]"
     return parser
 
 
@@ -495,7 +507,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     parser = command_line()
     options, more = parser.parse_known_args(argv)
-    if more and options.function not in (test, journey, bench):
+    if more and options.function not in (test, journey, bench, soak, mutants):
         parser.error(f"unknown arguments: {' '.join(more)}")
     options.more = more
     stop_on_signals()

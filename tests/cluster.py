@@ -86,17 +86,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def cluster(*, fast: bool = False, more: Sequence[str] = ()) -> Iterator[str]:
+def cluster(*, fast: bool = False, more: Sequence[str] = (), parent: Path | None = None) -> Iterator[str]:
     """Start a fresh cluster, give its address, and stop and delete it at the end, however the end comes.
 
     `fast` gives up all promises about a crash of the machine: for tests, never for measurements.
-    `more` are settings of PostgreSQL, each `name=value`.
+    `more` are settings of PostgreSQL, each `name=value`. It lives in a directory made in `parent`.
     """
     programs = find_programs()
     if programs is None:
         raise ClusterError("PostgreSQL's server programs (initdb, pg_ctl, postgres) were not found")
     account = server_account()
-    directory = Path(tempfile.mkdtemp(prefix="cluster-"))
+    directory = Path(tempfile.mkdtemp(prefix="cluster-", dir=parent))
     data, log = directory / "data", directory / "log"
 
     def program(name: str, *arguments: str) -> bool:

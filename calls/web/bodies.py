@@ -7,6 +7,7 @@ import re
 from typing import IO, Any, TypeAlias
 
 import msgspec
+from django.db import connection
 from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 from rest_framework.exceptions import APIException, UnsupportedMediaType
@@ -63,6 +64,7 @@ def copy_body(request: HttpRequest, target: IO[bytes], *, limit: int) -> int:
         raise too_large
     stream = _stream(request)
     missing = limit + 1
+    _let_go_of_the_database()
     try:
         while missing and (part := stream.read(min(missing, CHUNK_BYTES))):
             target.write(part)
@@ -72,6 +74,12 @@ def copy_body(request: HttpRequest, target: IO[bytes], *, limit: int) -> int:
     if not missing:
         raise too_large
     return limit + 1 - missing
+
+
+def _let_go_of_the_database() -> None:
+    """Give a pooled connection back: senders that stop half-way shall hold a thread, and not the database too."""
+    if "pool" in connection.settings_dict["OPTIONS"] and not connection.in_atomic_block:
+        connection.close()
 
 
 def is_chunked(request: HttpRequest) -> bool:
