@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from calls.api.representations import name_of
 from calls.domain.instants import write_instant
 from calls.domain.vocabulary import Anomaly
-from calls.management.exports import add_choice, read_choice, write
+from calls.management.commands._exports import add_choice, read_choice, write
 from calls.models import Call
 from calls.queries.exports import walk_calls
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from calls.ingest.stored_events import FIELDS, write_event
-from calls.management.exports import add_choice, read_choice, write
+from calls.management.commands._exports import add_choice, read_choice, write
 from calls.queries.exports import walk_events
 
 
