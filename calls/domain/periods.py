@@ -30,6 +30,16 @@ class Span:
     end: datetime
 
 
+# Midnights and full hours of all time zones of our days fall on quarters of an hour of UTC.
+QUARTER = timedelta(minutes=15)
+
+
+def quarter_of(instant: datetime) -> datetime:
+    """Return the beginning of the quarter of an hour in which an instant lies, in UTC."""
+    utc = instant.astimezone(UTC)
+    return utc.replace(minute=utc.minute - utc.minute % 15, second=0, microsecond=0)
+
+
 def _midnight(local: datetime, zone: ZoneInfo) -> datetime:
     """Return the first instant of a local day; where a clock change skips midnight, the first after it."""
     naive = datetime(local.year, local.month, local.day)

@@ -6,6 +6,7 @@ from calls.models.changes import CallChange
 from calls.models.clients import Client, ClientNumber
 from calls.models.idempotency import IdempotentRequest
 from calls.models.quarantine import QuarantineShare, RefusedReport
+from calls.models.quarters import ChangedQuarter, QuarterFigures
 from calls.models.recordings import CallRecording
 from calls.models.sip import SIPConfiguration
 from calls.models.webhooks import WebhookSource
@@ -16,10 +17,12 @@ __all__ = [
     "CallChange",
     "CallEvent",
     "CallRecording",
+    "ChangedQuarter",
     "Client",
     "ClientNumber",
     "IdempotentRequest",
     "QuarantineShare",
+    "QuarterFigures",
     "RefusedReport",
     "SIPConfiguration",
     "WebhookSource",

@@ -1,0 +1,92 @@
+"""Figures of spans of time, from the quarters that are added up where that is so, else from the calls themselves.
+
+Both come from one statement, so from one view of the database: the answer is what adding up all calls
+of that moment gives, whatever others are writing and whichever quarters are added up.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from calls.domain.periods import QUARTER, Span, quarter_of
+from calls.models import Call, ChangedQuarter, QuarterFigures
+from calls.models.quarters import FIGURES
+from calls.queries.values import as_param
+
+QUARTERS, CHANGED, CALLS = (model._meta.db_table for model in (QuarterFigures, ChangedQuarter, Call))
+
+
+def add_up(spans: Sequence[Span], names: Sequence[str]) -> dict[int, tuple[int, ...]]:
+    """Return these FIGURES of the calls that began in each of adjacent spans and are over, by the spans' places.
+
+    Spans without any may be left out.
+    """
+    start, end = spans[0].start, spans[-1].end
+    first, after = _next_quarter(start), quarter_of(end)
+    inner = [span.start for span in spans[1:]]
+    if first >= after or any(instant != quarter_of(instant) for instant in inner):
+        first = after = end  # all of it is an edge
+    sql, params = _statement(spans, names, [(start, first), (after, end)], first, after)
+    found: dict[int, tuple[int, ...]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        for place, *figures in cursor.fetchall():
+            sums = found.get(place, (0,) * len(names))
+            found[place] = tuple(int(figure) + had for figure, had in zip(figures, sums, strict=True))
+    return found
+
+
+def _next_quarter(instant: datetime) -> datetime:
+    quarter = quarter_of(instant)
+    return quarter if quarter == instant else quarter + QUARTER
+
+
+def _statement(
+    spans: Sequence[Span], names: Sequence[str], edges: Sequence[tuple[datetime, datetime]], first: Any, after: Any
+) -> tuple[str, list[Any]]:
+    """Return the SQL, with its parameters.
+
+    `good`: the quarters whose figures hold. `piece`: the stretches between them, and the edges, which are
+    no whole quarters; here the calls are added up.
+    """
+    postgresql = connection.vendor == "postgresql"
+    following = "quarter + interval '15 minutes'" if postgresql else "datetime(quarter, '+15 minutes')"
+    instant = "%s::timestamptz" if postgresql else "%s"
+    several = len(spans) > 1
+
+    def placed(column: str) -> str:
+        if not several:
+            return "0"
+        if postgresql:
+            return f"width_bucket({column}, %s::timestamptz[]) - 1"
+        return f"(SELECT MAX(key) FROM json_each(%s) WHERE value <= {column})"  # noqa: S608
+
+    begins = [as_param(span.start) for span in spans]
+    starts: list[Any] = [begins if postgresql else json.dumps(begins)] if several else []
+    sums = ", ".join(f"SUM({name})" for name in names)
+    counts = ", ".join(FIGURES[name] for name in names)
+    sql = f"""
+        WITH good AS MATERIALIZED (
+            SELECT quarter, {", ".join(names)} FROM {QUARTERS} AS figures
+            WHERE quarter >= {instant} AND quarter < {instant}
+                AND NOT EXISTS (SELECT 1 FROM {CHANGED} AS changed WHERE changed.quarter = figures.quarter)
+        ),
+        piece AS (
+            SELECT begins, quarter AS ends FROM (
+                SELECT quarter, lag({following}, 1, {instant}) OVER (ORDER BY quarter) AS begins
+                FROM (SELECT quarter FROM good UNION ALL SELECT {instant}) AS there
+            ) AS neighbours WHERE quarter > begins
+            UNION ALL SELECT {instant}, {instant} UNION ALL SELECT {instant}, {instant}
+        )
+        SELECT {placed("quarter")}, {sums} FROM good GROUP BY 1
+        UNION ALL
+        SELECT {placed("call.started_at")}, {counts}
+        FROM piece JOIN {CALLS} AS call ON call.started_at >= begins AND call.started_at < ends
+        WHERE call.ended_at IS NOT NULL GROUP BY 1
+    """  # noqa: S608 - columns and tables of ours
+    bounds = [as_param(instant) for instant in (first, after)]
+    edged = [as_param(instant) for edge in edges for instant in edge]
+    return sql, [*bounds, *bounds, *edged, *starts, *starts]
