@@ -30,14 +30,12 @@ class Span:
     end: datetime
 
 
-# Midnights and full hours of all time zones of our days fall on quarters of an hour of UTC.
-QUARTER = timedelta(minutes=15)
+HOUR = timedelta(hours=1)
 
 
-def quarter_of(instant: datetime) -> datetime:
-    """Return the beginning of the quarter of an hour in which an instant lies, in UTC."""
-    utc = instant.astimezone(UTC)
-    return utc.replace(minute=utc.minute - utc.minute % 15, second=0, microsecond=0)
+def hour_of(instant: datetime) -> datetime:
+    """Return the beginning of the hour of UTC in which an instant lies."""
+    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _midnight(local: datetime, zone: ZoneInfo) -> datetime:

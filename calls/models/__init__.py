@@ -4,9 +4,9 @@ from calls.models.access import AccessToken
 from calls.models.calls import Call, CallEvent
 from calls.models.changes import CallChange
 from calls.models.clients import Client, ClientNumber
+from calls.models.hours import ChangedHour, HourFigures
 from calls.models.idempotency import IdempotentRequest
 from calls.models.quarantine import QuarantineShare, RefusedReport
-from calls.models.quarters import ChangedQuarter, QuarterFigures
 from calls.models.recordings import CallRecording
 from calls.models.sip import SIPConfiguration
 from calls.models.webhooks import WebhookSource
@@ -17,12 +17,12 @@ __all__ = [
     "CallChange",
     "CallEvent",
     "CallRecording",
-    "ChangedQuarter",
+    "ChangedHour",
     "Client",
     "ClientNumber",
+    "HourFigures",
     "IdempotentRequest",
     "QuarantineShare",
-    "QuarterFigures",
     "RefusedReport",
     "SIPConfiguration",
     "WebhookSource",

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from calls.domain.vocabulary import Source
 from calls.models import Call, CallEvent, CallRecording
-from calls.operations.quarters import note_changes
+from calls.operations.hours import note_changes
 
 # How many calls are removed in one transaction.
 STRETCH = 500

@@ -19,7 +19,7 @@ from calls.domain.state import CallState, fold
 from calls.models import Call, CallEvent
 from calls.models.calls import DERIVED_FIELDS, EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_values
 from calls.operations import statements
-from calls.operations.quarters import Times, note_changes
+from calls.operations.hours import Times, note_changes
 from calls.operations.record import call_row, own_numbers
 from calls.operations.turns import write_turn
 

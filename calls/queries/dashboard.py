@@ -18,7 +18,7 @@ from calls.domain.state import remote_numbers
 from calls.domain.vocabulary import OUTCOMES, CallStatus, Direction, Source
 from calls.models import Call, CallEvent, ClientNumber
 from calls.queries.calls import AFTER_ALL
-from calls.queries.quarters import add_up
+from calls.queries.hours import add_up
 from calls.queries.statistics import as_instant, as_param, run
 
 # So many calls, the latest of a span, tell who is called and calls most.

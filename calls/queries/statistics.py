@@ -12,7 +12,7 @@ from django.db import connection
 
 from calls.domain.periods import Span
 from calls.models import Call
-from calls.queries.quarters import add_up
+from calls.queries.hours import add_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

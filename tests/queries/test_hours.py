@@ -1,4 +1,4 @@
-"""Figures by quarters of an hour are what adding up all calls gives: after any history, and beside many writers."""
+"""Figures by hours are what adding up all calls gives: after any history, and beside many writers."""
 
 import random
 from collections import Counter
@@ -17,12 +17,12 @@ from django.db import connection, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calls.domain.periods import Bucket, Span, buckets, quarter_of
+from calls.domain.periods import Bucket, Span, buckets, hour_of
 from calls.domain.vocabulary import Direction, Source
-from calls.models import Call, CallEvent, ChangedQuarter, QuarterFigures
-from calls.operations import quarters
+from calls.models import Call, CallEvent, ChangedHour, HourFigures
+from calls.operations import hours
 from calls.operations.cleanup import remove_calls
-from calls.operations.quarters import roll_up
+from calls.operations.hours import roll_up
 from calls.operations.rebuild import rebuild
 from calls.operations.record import record
 from calls.queries.dashboard import outcomes_of
@@ -32,7 +32,7 @@ from tests.operations.test_record_concurrently import at_once
 
 START = datetime(2024, 3, 30, 21, tzinfo=UTC)
 DAY = Span(START, START + timedelta(days=1))
-# Of whole and half hours, and of three quarters; one of them changes its clocks on that day.
+# Of whole and half hours, and of three hours; one of them changes its clocks on that day.
 ZONES = [ZoneInfo(name) for name in ("UTC", "Europe/Berlin", "Asia/Kolkata", "Asia/Kathmandu")]
 real = pytest.mark.django_db(transaction=True)
 
@@ -72,7 +72,7 @@ def some_events(chance: random.Random, number: int, name: str) -> list[Any]:
     """Return a call's events: some late ones move its start, an assumed end may be voided."""
     begin = START + timedelta(seconds=chance.randrange(86_400), microseconds=chance.choice([0, 0, 1, 999_999]))
     if chance.random() < 0.2:
-        begin = quarter_of(begin)
+        begin = hour_of(begin)
     common = {
         "call_id": f"{name}-{number}",
         "direction": chance.choice([None, *Direction]),
@@ -111,7 +111,7 @@ def test_whatever_the_order_of_events_and_adding_up_the_figures_are_those_of_all
             assert_equal_everywhere(Span(cut[0], cut[1]))
         # Calls that are spoilt and rebuilt, and calls that are removed.
         Call.objects.filter(calling_number="+12025550001").update(started_at=START, ended_at=None)
-        QuarterFigures.objects.all().delete()
+        HourFigures.objects.all().delete()
         list(roll_up())
         list(rebuild(Call.objects.all(), at=START))
         assert_equal_everywhere()
@@ -120,7 +120,7 @@ def test_whatever_the_order_of_events_and_adding_up_the_figures_are_those_of_all
         assert_equal_everywhere()
         list(roll_up())
         assert_equal_everywhere()
-        assert not ChangedQuarter.objects.exists()
+        assert not ChangedHour.objects.exists()
         transaction.set_rollback(True)
 
 
@@ -128,14 +128,14 @@ def test_whatever_the_order_of_events_and_adding_up_the_figures_are_those_of_all
 def test_what_is_added_up_is_read_and_not_worked_out_again() -> None:
     record(some_events(random.Random(3), 1, "call"))
     list(roll_up())
-    quarter = quarter_of(START + timedelta(hours=5))
+    hour = hour_of(START + timedelta(hours=5))
     before = summary_of(DAY).total_calls
-    QuarterFigures.objects.update_or_create(quarter=quarter, defaults=dict.fromkeys(quarters.FIGURES, 7))
+    HourFigures.objects.update_or_create(hour=hour, defaults=dict.fromkeys(hours.FIGURES, 7))
     assert summary_of(DAY).total_calls == before + 7
-    ChangedQuarter.objects.create(quarter=quarter)  # what is known to be old is not used
+    ChangedHour.objects.create(hour=hour)  # what is known to be old is not used
     assert summary_of(DAY).total_calls == before
     list(roll_up())
-    assert QuarterFigures.objects.get(quarter=quarter).calls == 0
+    assert HourFigures.objects.get(hour=hour).calls == 0
 
 
 @pytest.mark.django_db
@@ -147,9 +147,9 @@ def test_of_the_latest_calls_nothing_is_noted_and_nothing_added_up() -> None:
             build_event("ended", occurred_at=now - timedelta(days=1)),
         ]
     )
-    assert ChangedQuarter.objects.count() == 1
+    assert ChangedHour.objects.count() == 1
     list(roll_up())
-    assert not QuarterFigures.objects.filter(quarter__gt=now - quarters.ROLLED_AFTER).exists()
+    assert not HourFigures.objects.filter(hour__gt=now - hours.ROLLED_AFTER).exists()
     assert summary_of(Span(now - timedelta(days=2), now + timedelta(days=1))).total_calls == 2
 
 
@@ -159,9 +159,9 @@ def test_calls_of_long_ago_do_not_fill_the_years_between() -> None:
         record([build_event("ended", occurred_at=datetime(year, 5, 1, tzinfo=UTC), call_id=str(year))])
     out = StringIO()
     call_command("roll_up_calls", stdout=out)
-    assert QuarterFigures.objects.count() <= 3 * quarters.STRETCH
+    assert HourFigures.objects.count() <= 3 * hours.STRETCH
     call_command("roll_up_calls", stdout=out)
-    assert out.getvalue().splitlines()[-1] == "0 quarters of an hour added up."
+    assert out.getvalue().splitlines()[-1] == "0 hours added up."
     assert summary_of(Span(datetime(1970, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC))).total_calls == 3
 
 
@@ -204,21 +204,21 @@ def test_beside_writers_rollers_and_rebuilds_every_answer_is_that_of_one_moment(
     if connection.vendor == "postgresql":
         tasks += [roll, look, look]
     # So that what just goes on is added up too: nothing but the notes keeps the figures right.
-    with patch.object(quarters, "BEFORE_THE_OLDEST", timedelta()):
+    with patch.object(hours, "BEFORE_THE_OLDEST", timedelta()):
         done = at_once(tasks, writers=len(tasks))
     assert all(done)
     assert CallEvent.objects.count() == len(events)
     assert_equal_everywhere()
     list(roll_up())
     assert_equal_everywhere()
-    for figures in QuarterFigures.objects.all():
-        span = Span(figures.quarter, figures.quarter + timedelta(minutes=15))
+    for figures in HourFigures.objects.all():
+        span = Span(figures.hour, figures.hour + timedelta(hours=1))
         assert (figures.calls, figures.answered) == plainly(span)[:2]
 
 
 @real
 @pytest.mark.postgresql
-def test_a_change_that_is_not_committed_when_a_quarter_is_added_up_is_not_lost() -> None:
+def test_a_change_that_is_not_committed_when_a_hour_is_added_up_is_not_lost() -> None:
     record([build_event("ended", occurred_at=START, call_id="first")])
     list(roll_up())
     written, go = Signal(), Signal()
@@ -235,14 +235,14 @@ def test_a_change_that_is_not_committed_when_a_quarter_is_added_up_is_not_lost()
     writer = Thread(target=slowly)
     writer.start()
     assert written.wait(60)
-    ChangedQuarter.objects.create(quarter=START)
+    ChangedHour.objects.create(hour=START)
     list(roll_up())  # does not wait for the writer, and does not see it
     assert summary_of(DAY).total_calls == 1
     go.set()
     writer.join()
     assert summary_of(DAY).total_calls == 2
     list(roll_up())
-    assert QuarterFigures.objects.get(quarter=START).calls == 2
+    assert HourFigures.objects.get(hour=START).calls == 2
 
 
 @real
@@ -264,8 +264,8 @@ def test_nothing_is_added_up_that_a_transaction_which_goes_on_may_change_without
     assert began.wait(60)
     later = datetime.now(UTC) + timedelta(hours=10)  # as if it had been sitting for hours
     try:
-        with patch("calls.operations.quarters.timezone.now", return_value=later):
-            assert quarters._bound() < datetime.now(UTC) - timedelta(hours=1)
+        with patch("calls.operations.hours.timezone.now", return_value=later):
+            assert hours._bound() < datetime.now(UTC) - timedelta(hours=1)
     finally:
         go.set()
         sitter.join()

@@ -1,7 +1,7 @@
-"""Figures of spans of time, from the quarters that are added up where that is so, else from the calls themselves.
+"""Figures of spans of time, from the hours that are added up where that is so, else from the calls themselves.
 
 Both come from one statement, so from one view of the database: the answer is what adding up all calls
-of that moment gives, whatever others are writing and whichever quarters are added up.
+of that moment gives, whatever others are writing and whichever hours are added up.
 """
 
 import json
@@ -11,12 +11,12 @@ from typing import Any
 
 from django.db import connection
 
-from calls.domain.periods import QUARTER, Span, quarter_of
-from calls.models import Call, ChangedQuarter, QuarterFigures
-from calls.models.quarters import FIGURES
+from calls.domain.periods import HOUR, Span, hour_of
+from calls.models import Call, ChangedHour, HourFigures
+from calls.models.hours import FIGURES
 from calls.queries.values import as_param
 
-QUARTERS, CHANGED, CALLS = (model._meta.db_table for model in (QuarterFigures, ChangedQuarter, Call))
+HOURS, CHANGED, CALLS = (model._meta.db_table for model in (HourFigures, ChangedHour, Call))
 
 
 def add_up(spans: Sequence[Span], names: Sequence[str]) -> dict[int, tuple[int, ...]]:
@@ -25,9 +25,8 @@ def add_up(spans: Sequence[Span], names: Sequence[str]) -> dict[int, tuple[int, 
     Spans without any may be left out.
     """
     start, end = spans[0].start, spans[-1].end
-    first, after = _next_quarter(start), quarter_of(end)
-    inner = [span.start for span in spans[1:]]
-    if first >= after or any(instant != quarter_of(instant) for instant in inner):
+    first, after = _next_hour(start), hour_of(end)
+    if first >= after:
         first = after = end  # all of it is an edge
     sql, params = _statement(spans, names, [(start, first), (after, end)], first, after)
     found: dict[int, tuple[int, ...]] = {}
@@ -39,9 +38,9 @@ def add_up(spans: Sequence[Span], names: Sequence[str]) -> dict[int, tuple[int, 
     return found
 
 
-def _next_quarter(instant: datetime) -> datetime:
-    quarter = quarter_of(instant)
-    return quarter if quarter == instant else quarter + QUARTER
+def _next_hour(instant: datetime) -> datetime:
+    hour = hour_of(instant)
+    return hour if hour == instant else hour + HOUR
 
 
 def _statement(
@@ -49,11 +48,12 @@ def _statement(
 ) -> tuple[str, list[Any]]:
     """Return the SQL, with its parameters.
 
-    `good`: the quarters whose figures hold. `piece`: the stretches between them, and the edges, which are
-    no whole quarters; here the calls are added up.
+    `good`: the hours whose figures hold, and in the middle of which no span begins. `piece`: the stretches between
+    them, and the edges, which are no whole hours; here the calls are added up.
     """
+    split = [hour_of(span.start) for span in spans[1:] if span.start != hour_of(span.start)]
     postgresql = connection.vendor == "postgresql"
-    following = "quarter + interval '15 minutes'" if postgresql else "datetime(quarter, '+15 minutes')"
+    following = "hour + interval '1 hour'" if postgresql else "datetime(hour, '+1 hour')"
     instant = "%s::timestamptz" if postgresql else "%s"
     several = len(spans) > 1
 
@@ -66,22 +66,29 @@ def _statement(
 
     begins = [as_param(span.start) for span in spans]
     starts: list[Any] = [begins if postgresql else json.dumps(begins)] if several else []
+    unsplit, halves = "", [as_param(hour) for hour in split]
+    if halves:
+        unsplit = (
+            "AND hour <> ALL(%s::timestamptz[])" if postgresql else "AND hour NOT IN (SELECT value FROM json_each(%s))"
+        )
+    splits: list[Any] = [halves if postgresql else json.dumps(halves)] if halves else []
     sums = ", ".join(f"SUM({name})" for name in names)
     counts = ", ".join(FIGURES[name] for name in names)
     sql = f"""
         WITH good AS MATERIALIZED (
-            SELECT quarter, {", ".join(names)} FROM {QUARTERS} AS figures
-            WHERE quarter >= {instant} AND quarter < {instant}
-                AND NOT EXISTS (SELECT 1 FROM {CHANGED} AS changed WHERE changed.quarter = figures.quarter)
+            SELECT hour, {", ".join(names)} FROM {HOURS} AS figures
+            WHERE hour >= {instant} AND hour < {instant}
+                AND NOT EXISTS (SELECT 1 FROM {CHANGED} AS changed WHERE changed.hour = figures.hour)
+                {unsplit}
         ),
         piece AS (
-            SELECT begins, quarter AS ends FROM (
-                SELECT quarter, lag({following}, 1, {instant}) OVER (ORDER BY quarter) AS begins
-                FROM (SELECT quarter FROM good UNION ALL SELECT {instant}) AS there
-            ) AS neighbours WHERE quarter > begins
+            SELECT begins, hour AS ends FROM (
+                SELECT hour, lag({following}, 1, {instant}) OVER (ORDER BY hour) AS begins
+                FROM (SELECT hour FROM good UNION ALL SELECT {instant}) AS there
+            ) AS neighbours WHERE hour > begins
             UNION ALL SELECT {instant}, {instant} UNION ALL SELECT {instant}, {instant}
         )
-        SELECT {placed("quarter")}, {sums} FROM good GROUP BY 1
+        SELECT {placed("hour")}, {sums} FROM good GROUP BY 1
         UNION ALL
         SELECT {placed("call.started_at")}, {counts}
         FROM piece JOIN {CALLS} AS call ON call.started_at >= begins AND call.started_at < ends
@@ -89,4 +96,4 @@ def _statement(
     """  # noqa: S608 - columns and tables of ours
     bounds = [as_param(instant) for instant in (first, after)]
     edged = [as_param(instant) for edge in edges for instant in edge]
-    return sql, [*bounds, *bounds, *edged, *starts, *starts]
+    return sql, [*bounds, *splits, *bounds, *edged, *starts, *starts]

@@ -1,8 +1,8 @@
-"""Adding calls up by quarters of an hour, beside writers who go on changing them (docs/decisions/0020).
+"""Adding calls up by hours, beside writers who go on changing them (docs/decisions/0020).
 
-Whoever changes calls that are over notes their quarters in the same transaction (`note_changes`). Whoever adds a
-quarter up takes away, in the same statement and so with the same view of the database, exactly those notes whose
-changes it sees. A quarter without a note is therefore always what its calls add up to. Only of the latest quarters
+Whoever changes calls that are over notes their hours in the same transaction (`note_changes`). Whoever adds an
+hour up takes away, in the same statement and so with the same view of the database, exactly those notes whose
+changes it sees. A hour without a note is therefore always what its calls add up to. Only of the latest hours
 nothing is noted, since they are never added up: that is what keeps the notes out of the way of live calls.
 """
 
@@ -15,23 +15,23 @@ from django.db import connection, transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from calls.domain.periods import QUARTER, quarter_of
-from calls.models import Call, ChangedQuarter, QuarterFigures
-from calls.models.quarters import FIGURES
+from calls.domain.periods import HOUR, hour_of
+from calls.models import Call, ChangedHour, HourFigures
+from calls.models.hours import FIGURES
 from calls.operations.running import run
 from calls.operations.turns import write_turn
 
-# Changes to quarters that began later than so long ago are not noted.
+# Changes to hours that began later than so long ago are not noted.
 NOTED_AFTER = timedelta(hours=1)
-# Quarters are added up when they ended so long ago: the difference is more than clocks of servers may differ ...
+# Hours are added up when they ended so long ago: the difference is more than clocks of servers may differ ...
 ROLLED_AFTER = timedelta(hours=3)
 # ... and so long before the oldest transaction began that may just now be changing calls without noting it.
 BEFORE_THE_OLDEST = timedelta(hours=2)
-# How many quarters are added up in one transaction: a day.
-STRETCH = 96
+# How many hours are added up in one transaction: a day.
+STRETCH = 24
 # Any number that is used for nothing else: those who add up take turns.
 LOCK = 7_041_515
-QUARTERS, CHANGED, CALLS = (model._meta.db_table for model in (QuarterFigures, ChangedQuarter, Call))
+HOURS, CHANGED, CALLS = (model._meta.db_table for model in (HourFigures, ChangedHour, Call))
 
 # When a call began, and when it ended.
 Times = tuple[datetime | None, datetime | None]
@@ -41,21 +41,21 @@ def note_changes(calls: Iterable[Times]) -> None:
     """Note that calls, given as they were and as they are now, have changed; to be called in the same transaction."""
     latest = timezone.now() - NOTED_AFTER
     began = {start for start, end in calls if start is not None and end is not None and start < latest}
-    quarters = sorted({quarter for start in began if (quarter := quarter_of(start)) < latest})
-    if not quarters:
+    hours = sorted({hour for start in began if (hour := hour_of(start)) < latest})
+    if not hours:
         return
     if connection.vendor == "postgresql":
-        listed = f"{{{','.join(quarter.isoformat() for quarter in quarters)}}}"
-        run(f"INSERT INTO {CHANGED} (quarter) SELECT unnest(%s::timestamptz[])", [listed])
+        listed = f"{{{','.join(hour.isoformat() for hour in hours)}}}"
+        run(f"INSERT INTO {CHANGED} (hour) SELECT unnest(%s::timestamptz[])", [listed])
     else:
-        ChangedQuarter.objects.bulk_create(ChangedQuarter(quarter=quarter) for quarter in quarters)
+        ChangedHour.objects.bulk_create(ChangedHour(hour=hour) for hour in hours)
 
 
 def roll_up() -> Iterator[int]:
-    """Add up the quarters that are over and not added up yet, or have changed since; yield after some how many."""
+    """Add up the hours that are over and not added up yet, or have changed since; yield after some how many."""
     bound = _bound()
-    changed = ChangedQuarter.objects.filter(quarter__lt=bound).order_by("quarter").distinct()
-    yield from _in_stretches(list(changed.values_list("quarter", flat=True)))
+    changed = ChangedHour.objects.filter(hour__lt=bound).order_by("hour").distinct()
+    yield from _in_stretches(list(changed.values_list("hour", flat=True)))
     for start, end in _gaps(bound):
         yield from _fill(start, end)
 
@@ -69,14 +69,14 @@ def _fill(start: datetime | None, end: datetime) -> Iterator[int]:
         first = calls.aggregate(first=Min("started_at"))["first"]
         if first is None:
             return
-        quarter = quarter_of(first)
-        count = min(STRETCH, (end - quarter) // QUARTER)
-        yield from _in_stretches([quarter + place * QUARTER for place in range(count)])
-        start = quarter + count * QUARTER
+        hour = hour_of(first)
+        count = min(STRETCH, (end - hour) // HOUR)
+        yield from _in_stretches([hour + place * HOUR for place in range(count)])
+        start = hour + count * HOUR
 
 
 def _bound() -> datetime:
-    """Return before which quarters may be added up."""
+    """Return before which hours may be added up."""
     bound = timezone.now() - ROLLED_AFTER
     if connection.vendor == "postgresql":
         [[oldest]] = run(
@@ -85,60 +85,60 @@ def _bound() -> datetime:
             [],
         )
         bound = min(bound, oldest - BEFORE_THE_OLDEST)
-    return quarter_of(bound)
+    return hour_of(bound)
 
 
 def _gaps(bound: datetime) -> list[tuple[datetime | None, datetime]]:
     """Return the stretches of time without figures before a bound; the first one has no beginning."""
-    there = QuarterFigures.objects.filter(quarter__lt=bound).order_by("quarter").values_list("quarter", flat=True)
+    there = HourFigures.objects.filter(hour__lt=bound).order_by("hour").values_list("hour", flat=True)
     gaps: list[tuple[datetime | None, datetime]] = []
     free: datetime | None = None
-    for quarter in there.iterator(chunk_size=10_000):
-        if quarter != free:
-            gaps.append((free, quarter))
-        free = quarter + QUARTER
+    for hour in there.iterator(chunk_size=10_000):
+        if hour != free:
+            gaps.append((free, hour))
+        free = hour + HOUR
     if free is None or free < bound:
         gaps.append((free, bound))
     return gaps
 
 
-def _in_stretches(quarters: Sequence[datetime]) -> Iterator[int]:
-    for place in range(0, len(quarters), STRETCH):
-        part = quarters[place : place + STRETCH]
+def _in_stretches(hours: Sequence[datetime]) -> Iterator[int]:
+    for place in range(0, len(hours), STRETCH):
+        part = hours[place : place + STRETCH]
         _add_up(part)
         yield len(part)
 
 
-def _add_up(quarters: Sequence[datetime]) -> None:
-    """Add quarters up from their calls, and take away the notes on them that are thereby settled."""
+def _add_up(hours: Sequence[datetime]) -> None:
+    """Add hours up from their calls, and take away the notes on them that are thereby settled."""
     names = ", ".join(FIGURES)
     figures = ", ".join(FIGURES.values())
     news = ", ".join(f"{name} = excluded.{name}" for name in FIGURES)
     postgresql = connection.vendor == "postgresql"
     if postgresql:
-        source = "unnest(%s::timestamptz[], %s::timestamptz[]) AS wanted(quarter, after)"
-        begins, ends = ([f"{at.isoformat()}" for at in times] for times in (quarters, [q + QUARTER for q in quarters]))
+        source = "unnest(%s::timestamptz[], %s::timestamptz[]) AS wanted(hour, after)"
+        begins, ends = ([f"{at.isoformat()}" for at in times] for times in (hours, [q + HOUR for q in hours]))
         params: list[Any] = [f"{{{','.join(begins)}}}", f"{{{','.join(ends)}}}"]
     else:
         source = (
-            "(SELECT json_extract(value, '$[0]') AS quarter, json_extract(value, '$[1]') AS after"
+            "(SELECT json_extract(value, '$[0]') AS hour, json_extract(value, '$[1]') AS after"
             " FROM json_each(%s)) AS wanted"
         )
-        params = [json.dumps([[_text(quarter), _text(quarter + QUARTER)] for quarter in quarters])]
+        params = [json.dumps([[_text(hour), _text(hour + HOUR)] for hour in hours])]
     insert = (
-        f"INSERT INTO {QUARTERS} (quarter, {names}) SELECT wanted.quarter, {figures} FROM {source}"  # noqa: S608
-        f" LEFT JOIN {CALLS} AS call ON call.started_at >= wanted.quarter AND call.started_at < wanted.after"
-        f" AND call.ended_at IS NOT NULL WHERE true GROUP BY wanted.quarter"
-        f" ON CONFLICT (quarter) DO UPDATE SET {news}"
+        f"INSERT INTO {HOURS} (hour, {names}) SELECT wanted.hour, {figures} FROM {source}"  # noqa: S608
+        f" LEFT JOIN {CALLS} AS call ON call.started_at >= wanted.hour AND call.started_at < wanted.after"
+        f" AND call.ended_at IS NOT NULL WHERE true GROUP BY wanted.hour"
+        f" ON CONFLICT (hour) DO UPDATE SET {news}"
     )
     with write_turn(), transaction.atomic():
         if postgresql:
             # The statement after this one sees all that those before us have done: figures never go back in time.
             run("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            settled = f"DELETE FROM {CHANGED} WHERE quarter = ANY(%s::timestamptz[])"  # noqa: S608
+            settled = f"DELETE FROM {CHANGED} WHERE hour = ANY(%s::timestamptz[])"  # noqa: S608
             run(f"WITH settled AS ({settled}) {insert}", [params[0], *params])
         else:  # nobody else writes meanwhile
-            ChangedQuarter.objects.filter(quarter__in=quarters).delete()
+            ChangedHour.objects.filter(hour__in=hours).delete()
             run(insert, params)
 
 

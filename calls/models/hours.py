@@ -1,4 +1,4 @@
-"""Figures of calls added up by quarters of an hour, so that a month's statistics need not read a month's calls."""
+"""Figures of calls added up by hours, so that a month's statistics need not read a month's calls."""
 
 from typing import ClassVar
 
@@ -6,7 +6,7 @@ from django.db import models
 
 from calls.domain.vocabulary import OUTCOMES, Direction
 
-# What is added up, and how: over the calls (alias `call`) that began in a quarter and are over.
+# What is added up, and how: over the calls (alias `call`) that began in an hour and are over.
 FIGURES: dict[str, str] = {
     "calls": "COUNT(call.id)",
     "answered": "COUNT(call.answered_at)",
@@ -18,13 +18,13 @@ FIGURES: dict[str, str] = {
 }
 
 
-class QuarterFigures(models.Model):
-    """The figures of a quarter of an hour, named by its first instant; as good as new if it is not in ChangedQuarter.
+class HourFigures(models.Model):
+    """The figures of an hour, named by its first instant; as good as new if it is not in ChangedHour.
 
-    Quarters, because every time zone's midnights and hours fall on one.
+    Hours of UTC: what begins in the middle of one elsewhere (in India, say) is worked out from the calls of that hour.
     """
 
-    quarter = models.DateTimeField(primary_key=True)
+    hour = models.DateTimeField(primary_key=True)
     calls = models.PositiveIntegerField()
     answered = models.PositiveIntegerField()
     inbound = models.PositiveIntegerField()
@@ -43,20 +43,20 @@ class QuarterFigures(models.Model):
         default_permissions: ClassVar = []
 
     def __str__(self) -> str:
-        return f"{self.quarter}: {self.calls}"
+        return f"{self.hour}: {self.calls}"
 
 
-class ChangedQuarter(models.Model):
-    """That calls of a quarter have changed since it was added up, if it was. Whoever changes calls adds a row.
+class ChangedHour(models.Model):
+    """That calls of an hour have changed since it was added up, if it was. Whoever changes calls adds a row.
 
-    Nobody waits for anybody here: the same quarter may stand in it many times.
+    Nobody waits for anybody here: the same hour may stand in it many times.
     """
 
     id = models.BigAutoField(primary_key=True)
-    quarter = models.DateTimeField(db_index=True)
+    hour = models.DateTimeField(db_index=True)
 
     class Meta:
         default_permissions: ClassVar = []
 
     def __str__(self) -> str:
-        return str(self.quarter)
+        return str(self.hour)
