@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from calls.domain.events import Event
 from calls.domain.vocabulary import RANKS, CallStatus, Direction
 from calls.models import Call, CallEvent
-from calls.queries.calls import spellings
+from calls.queries.calls import spellings, with_status
 
 STRETCH = 1_000
 
@@ -37,7 +37,7 @@ def walk_calls(choice: Choice, *, stretch: int = STRETCH) -> Iterator[list[Call]
     if choice.end is not None:
         calls = calls.filter(started_at__lt=choice.end)
     if choice.status is not None:
-        calls = calls.filter(status=choice.status)
+        calls = calls.filter(with_status(choice.status))
     if choice.direction is not None:
         calls = calls.filter(direction=choice.direction)
     rest = calls

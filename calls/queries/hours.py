@@ -74,6 +74,16 @@ def _statement(
     splits: list[Any] = [halves if postgresql else json.dumps(halves)] if halves else []
     sums = ", ".join(f"SUM({name})" for name in names)
     counts = ", ".join(FIGURES[name] for name in names)
+    within = "call.started_at >= begins AND call.started_at < ends AND call.ended_at IS NOT NULL"
+    figures = f"SELECT {placed('call.started_at')}, {counts} FROM"
+    if postgresql:
+        # Each piece by itself: a join might read all calls once and look for the pieces among them.
+        pieces = (
+            "SELECT figures.* FROM piece CROSS JOIN LATERAL"
+            f" ({figures} {CALLS} AS call WHERE {within} GROUP BY 1) AS figures"  # noqa: S608
+        )
+    else:
+        pieces = f"{figures} piece JOIN {CALLS} AS call ON {within} GROUP BY 1"
     sql = f"""
         WITH good AS MATERIALIZED (
             SELECT hour, {", ".join(names)} FROM {HOURS} AS figures
@@ -90,9 +100,7 @@ def _statement(
         )
         SELECT {placed("hour")}, {sums} FROM good GROUP BY 1
         UNION ALL
-        SELECT {placed("call.started_at")}, {counts}
-        FROM piece JOIN {CALLS} AS call ON call.started_at >= begins AND call.started_at < ends
-        WHERE call.ended_at IS NOT NULL GROUP BY 1
+        {pieces}
     """  # noqa: S608 - columns and tables of ours
     bounds = [as_param(instant) for instant in (first, after)]
     edged = [as_param(instant) for edge in edges for instant in edge]
