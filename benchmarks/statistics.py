@@ -11,7 +11,6 @@ from benchmarks.figures import Figure
 from benchmarks.lab import ROOT, Lab
 from benchmarks.peers.fill import CALLS
 
-# The peer: what the summary asks for, in one walk through the calls.
 MONTH_SECONDS = 30 * 86_400
 
 

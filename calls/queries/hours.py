@@ -78,10 +78,8 @@ def _statement(
     figures = f"SELECT {placed('call.started_at')}, {counts} FROM"
     if postgresql:
         # Each piece by itself: a join might read all calls once and look for the pieces among them.
-        pieces = (
-            "SELECT figures.* FROM piece CROSS JOIN LATERAL"
-            f" ({figures} {CALLS} AS call WHERE {within} GROUP BY 1) AS figures"  # noqa: S608
-        )
+        each = f"{figures} {CALLS} AS call WHERE {within} GROUP BY 1"
+        pieces = f"SELECT figures.* FROM piece CROSS JOIN LATERAL ({each}) AS figures"  # noqa: S608
     else:
         pieces = f"{figures} piece JOIN {CALLS} AS call ON {within} GROUP BY 1"
     sql = f"""
