@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import batches, filled, long_calls, memory, single, sqlite
+from benchmarks import batches, filled, imports, long_calls, memory, single, sqlite, statistics
 from benchmarks.figures import Figure, table
 from benchmarks.lab import Lab, laboratory
 
@@ -24,6 +24,8 @@ MEASURES: dict[str, Callable[[Lab, Callable[[str], None]], list[Figure]]] = {
     "sqlite": sqlite.measure,
     "filled": filled.measure,
     "memory": memory.measure,
+    "imports": imports.measure,
+    "statistics": statistics.measure,
 }
 # Sizes of a whole run and of a quick one: seconds a side, rounds, events in a batch, events of a long call,
 # events in the full tables, events of the memory's measurement.

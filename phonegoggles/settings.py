@@ -121,8 +121,11 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
     _pool = env.number("DATABASE_POOL", 8)
     # A connection that the database has closed meanwhile is noticed before it is used.
     _database["CONN_HEALTH_CHECKS"] = True
+    # Compiling a statement costs hundreds of milliseconds, ours take a few. What the address says comes later and wins.
+    _options = _database.setdefault("OPTIONS", {})
+    _options["options"] = f"-c jit=off {_options.get('options', '')}".strip()
     if _pool:
-        _database.setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": _pool, "timeout": 10}
+        _options["pool"] = {"min_size": 1, "max_size": _pool, "timeout": 10}
 else:
     raise env.refuse("DATABASE_URL", "must be a postgresql:// or sqlite:// address")
 

@@ -41,7 +41,7 @@ from calls.models import Call
 from calls.operations import control
 from calls.operations.control import Button, KnownCall
 from calls.operations.idempotency import Told
-from calls.queries.calls import all_calls, matching, with_anomaly, with_number, with_recording
+from calls.queries.calls import all_calls, matching, with_anomaly, with_number, with_recording, with_status
 from calls.web.errors import Conflict
 from calls.web.parameters import instant
 from calls.web.schemas import errors
@@ -50,7 +50,7 @@ from calls.web.schemas import errors
 class CallFilter(django_filters.FilterSet):
     """The filters of the list."""
 
-    status = django_filters.ChoiceFilter(choices=[(word, word) for word in CallStatus])
+    status = django_filters.ChoiceFilter(choices=[(word, word) for word in CallStatus], method="by_status")
     direction = django_filters.ChoiceFilter(choices=[(word, word) for word in Direction])
     call_type = django_filters.ChoiceFilter(choices=[(word, word) for word in CallType])
     client = WholeNumberFilter(field_name="client_id")
@@ -75,6 +75,10 @@ class CallFilter(django_filters.FilterSet):
     class Meta:
         model = Call
         fields: tuple[str, ...] = ()
+
+    def by_status(self, calls: QuerySet[Call], name: str, value: str) -> QuerySet[Call]:
+        """Keep the calls with this status."""
+        return calls.filter(with_status(CallStatus(value)))
 
     def by_number(self, calls: QuerySet[Call], name: str, value: str) -> QuerySet[Call]:
         """Keep the calls of a number."""

@@ -30,6 +30,14 @@ class Span:
     end: datetime
 
 
+HOUR = timedelta(hours=1)
+
+
+def hour_of(instant: datetime) -> datetime:
+    """Return the beginning of the hour of UTC in which an instant lies."""
+    return instant.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
 def _midnight(local: datetime, zone: ZoneInfo) -> datetime:
     """Return the first instant of a local day; where a clock change skips midnight, the first after it."""
     naive = datetime(local.year, local.month, local.day)

@@ -4,6 +4,7 @@ from calls.models.access import AccessToken
 from calls.models.calls import Call, CallEvent
 from calls.models.changes import CallChange
 from calls.models.clients import Client, ClientNumber
+from calls.models.hours import ChangedHour, HourFigures
 from calls.models.idempotency import IdempotentRequest
 from calls.models.quarantine import QuarantineShare, RefusedReport
 from calls.models.recordings import CallRecording
@@ -16,8 +17,10 @@ __all__ = [
     "CallChange",
     "CallEvent",
     "CallRecording",
+    "ChangedHour",
     "Client",
     "ClientNumber",
+    "HourFigures",
     "IdempotentRequest",
     "QuarantineShare",
     "RefusedReport",

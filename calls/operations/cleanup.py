@@ -7,6 +7,7 @@ from django.db import transaction
 
 from calls.domain.vocabulary import Source
 from calls.models import Call, CallEvent, CallRecording
+from calls.operations.hours import note_changes
 
 # How many calls are removed in one transaction.
 STRETCH = 500
@@ -20,13 +21,15 @@ def remove_calls(prefix: str) -> int:
     while ids := _some_calls(prefix):
         with transaction.atomic():
             # Locked, so that whoever reports an event just now waits, and then begins the call anew.
-            list(Call.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk"))
+            calls = Call.objects.select_for_update().filter(pk__in=ids).order_by("pk")
+            times = list(calls.values_list("started_at", "ended_at"))
             recordings = CallRecording.objects.filter(call__in=ids)
             for recording in recordings.exclude(file=""):
                 transaction.on_commit(partial(recording.file.storage.delete, str(recording.file.name)))
             recordings.delete()
             CallEvent.objects.filter(call__in=ids).delete()
             Call.objects.filter(pk__in=ids).delete()
+            note_changes(times)
         removed += len(ids)
     return removed
 

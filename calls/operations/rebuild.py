@@ -19,6 +19,7 @@ from calls.domain.state import CallState, fold
 from calls.models import Call, CallEvent
 from calls.models.calls import DERIVED_FIELDS, EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_values
 from calls.operations import statements
+from calls.operations.hours import Times, note_changes
 from calls.operations.record import call_row, own_numbers
 from calls.operations.turns import write_turn
 
@@ -74,7 +75,15 @@ def _mend(ids: Sequence[UUID], *, at: datetime, dry_run: bool) -> list[Differenc
         rows = [call_row(d.call, state, updated_at=at) for d, state in found if d.fields]
         if rows and not dry_run:
             statements.write_calls(new=[], changed=rows)
+            note_changes(times for d, state in found for times in _times(d, state))
     return [difference for difference, _ in found]
+
+
+def _times(difference: Difference, state: CallState) -> list[Times]:
+    """Return when a call began and ended, as stored and as it must be."""
+    now = {"started_at": state.started_at, "ended_at": state.ended_at}
+    before = {name: difference.fields[name][0] if name in difference.fields else value for name, value in now.items()}
+    return [(times["started_at"], times["ended_at"]) for times in (before, now)]
 
 
 def _compare(ids: Sequence[UUID], *, lock: bool) -> list[tuple[Difference, CallState]]:

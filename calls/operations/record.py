@@ -22,8 +22,9 @@ from calls.domain.events import Event
 from calls.domain.state import CallState, apply, fold
 from calls.domain.vocabulary import CallStatus
 from calls.models import CallEvent
-from calls.models.calls import EVENT_COLUMNS, event_from_row, state_from_row, state_values
+from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row, state_values
 from calls.operations import statements
+from calls.operations.hours import note_changes
 from calls.operations.together import Committer
 from calls.operations.turns import write_turn
 from calls.realtime.announce import announce
@@ -31,6 +32,8 @@ from calls.realtime.announce import announce
 # SQLSTATEs after which the same transaction may simply be tried again: serialization failure, deadlock.
 TRY_AGAIN = {"40001", "40P01"}
 ATTEMPTS = 5
+
+_BEGAN, _ENDED = STATE_FIELDS.index("started_at"), STATE_FIELDS.index("ended_at")
 
 Key: TypeAlias = tuple[str, str]
 T = TypeVar("T")
@@ -160,6 +163,8 @@ def _record(events: Sequence[Event]) -> list[Outcome]:
     )
     if not made:
         raise _Raced
+    before = [(rows[call][_BEGAN], rows[call][_ENDED]) for call in changed]
+    note_changes([*before, *((states[call].started_at, states[call].ended_at) for call in (*new, *changed))])
     if added:
         announce()
 

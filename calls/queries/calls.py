@@ -9,7 +9,7 @@ from django.db.models.lookups import GreaterThan
 from calls.domain.events import call_uuid
 from calls.domain.numbers import canonical
 from calls.domain.recordings import RecordingStatus
-from calls.domain.vocabulary import RANKS, Anomaly
+from calls.domain.vocabulary import OUTCOMES, RANKS, Anomaly, CallStatus
 from calls.models import Call, CallEvent, CallRecording, Client
 
 # A character after all that a number can have; what lies between a prefix and it begins with the prefix.
@@ -41,6 +41,11 @@ def spellings(number: str) -> list[str]:
     """Return what a number may be stored as; a + is easily lost in an address, where it means a blank."""
     address = canonical(number)
     return [address, f"+{address}"] if address.isdigit() else [address]
+
+
+def with_status(status: CallStatus) -> Q:
+    """Return the condition that a call has a status, in words that lead to the index of calls over, or in progress."""
+    return Q(status=status, ended_at__isnull=status not in OUTCOMES)
 
 
 def with_anomaly(anomaly: Anomaly) -> Q:

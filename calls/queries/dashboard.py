@@ -10,14 +10,15 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q
 
 from calls.domain.numbers import own_prefixes
 from calls.domain.periods import Span
 from calls.domain.state import remote_numbers
-from calls.domain.vocabulary import CallStatus, Direction, Source
+from calls.domain.vocabulary import OUTCOMES, CallStatus, Direction, Source
 from calls.models import Call, CallEvent, ClientNumber
 from calls.queries.calls import AFTER_ALL
+from calls.queries.hours import add_up
 from calls.queries.statistics import as_instant, as_param, run
 
 # So many calls, the latest of a span, tell who is called and calls most.
@@ -39,13 +40,9 @@ def any_calls() -> bool:
 
 def outcomes_of(span: Span) -> dict[CallStatus, int]:
     """Return how many of the calls that began in a span ended in which way."""
-    counts = _over(span).order_by().values_list("status").annotate(Count("pk"))
-    return {CallStatus(status): count for status, count in counts}
-
-
-def _over(span: Span) -> QuerySet[Call]:
-    """Return the calls that the statistics of a span count."""
-    return Call.objects.filter(started_at__gte=span.start, started_at__lt=span.end, ended_at__isnull=False)
+    words = sorted(OUTCOMES)
+    counts = add_up([span], words).get(0, ())
+    return {word: count for word, count in zip(words, counts, strict=False) if count}
 
 
 # -- Who calls -------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from calls.queries.values import as_param, as_time
 WINDOW = timedelta(days=90)
 CALLS_AT_MOST = 10_000
 COUNTERPARTIES_AT_MOST = 10
-# Every time zone's offset is a multiple of this, so that an hour of any zone is made of whole quarters.
-QUARTER = 900
+# Every time zone's offset is a multiple of this, so that an hour of any zone is made of whole hours.
+HOUR = 900
 
 _TABLE = Call._meta.db_table
 
@@ -81,15 +81,15 @@ class Counterparty:
 def figures_of(number: str, *, at: datetime, zone: ZoneInfo) -> NumberFigures:
     """Return what the calls of a number in the window before `at` (and after it) add up to."""
     found = NumberFigures(since=at - WINDOW)
-    quarter = (
+    hour = (
         "FLOOR(EXTRACT(EPOCH FROM started_at) / 900)"
         if connection.vendor == "postgresql"
         else "CAST(strftime('%%s', started_at) AS INTEGER) / 900"
     )
     rows = _run(
-        f"{_recent()} SELECT made, {quarter} AS quarter, COUNT(*), COUNT(ended_at),"  # noqa: S608
+        f"{_recent()} SELECT made, {hour} AS hour, COUNT(*), COUNT(ended_at),"  # noqa: S608
         " COUNT(CASE WHEN ended_at IS NOT NULL THEN answered_at END), COALESCE(SUM(duration), 0), COUNT(duration),"
-        " MIN(started_at) FROM recent GROUP BY made, quarter",
+        " MIN(started_at) FROM recent GROUP BY made, hour",
         _params(number, found.since),
     )
     oldest: dict[int, datetime] = {}
@@ -101,7 +101,7 @@ def figures_of(number: str, *, at: datetime, zone: ZoneInfo) -> NumberFigures:
         traffic.seconds += int(seconds)
         traffic.timed += timed
         oldest[made] = min(oldest.get(made, as_time(first)), as_time(first))
-        local = datetime.fromtimestamp(int(place) * QUARTER, UTC).astimezone(zone)
+        local = datetime.fromtimestamp(int(place) * HOUR, UTC).astimezone(zone)
         found.heat[local.weekday()][local.hour] += calls
     # Where one direction was cut short, the figures of both begin at different times: say the later one.
     cuts = [oldest[made] for made, traffic in ((1, found.made), (0, found.received)) if traffic.calls >= CALLS_AT_MOST]

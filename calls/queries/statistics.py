@@ -9,11 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Q, Sum
 
 from calls.domain.periods import Span
-from calls.domain.vocabulary import Direction
 from calls.models import Call
+from calls.queries.hours import add_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,24 +30,17 @@ class Summary:
 
 def summary_of(span: Span) -> Summary:
     """Return the figures of a span; without calls all are zero."""
-    calls = Call.objects.order_by().filter(started_at__gte=span.start, started_at__lt=span.end, ended_at__isnull=False)
-    found = calls.aggregate(
-        total=Count("pk"),
-        answered=Count("pk", filter=Q(answered_at__isnull=False)),
-        inbound=Count("pk", filter=Q(direction=Direction.INBOUND)),
-        outbound=Count("pk", filter=Q(direction=Direction.OUTBOUND)),
-        seconds=Sum("duration"),
-        timed=Count("duration"),
-    )
-    total, answered = found["total"], found["answered"]
+    names = ("calls", "answered", "inbound", "outbound", "seconds", "timed")
+    figures = add_up([span], names).get(0, (0,) * len(names))
+    total, answered, inbound, outbound, seconds, timed = figures
     return Summary(
         total_calls=total,
         answered_calls=answered,
         missed_calls=total - answered,
-        inbound_calls=found["inbound"],
-        outbound_calls=found["outbound"],
+        inbound_calls=inbound,
+        outbound_calls=outbound,
         answer_rate=percentage(answered, total),
-        average_duration_seconds=mean(found["seconds"] or 0, found["timed"]),
+        average_duration_seconds=mean(seconds, timed),
     )
 
 
@@ -107,11 +99,7 @@ class Counts:
 
 def counts_of(spans: Sequence[Span]) -> list[Counts]:
     """Return what a chart of calls needs, for every one of adjacent spans; a small part of `series_of`."""
-    if connection.vendor == "postgresql":
-        sql, params = _PLAIN_POSTGRESQL, [[span.start for span in spans], *_bounds(spans)]
-    else:
-        sql, params = _PLAIN_SQLITE, _counted(spans)
-    found = {place: Counts(calls, answered) for place, calls, answered in run(sql, params)}
+    found = {place: Counts(*figures) for place, figures in add_up(spans, ("calls", "answered")).items()}
     return [found.get(place, Counts()) for place in range(len(spans))]
 
 
@@ -145,20 +133,6 @@ def _buckets() -> str:
 
 def _column(by: Group | None) -> str:
     return f"call.{by.value}" if by else "NULL"
-
-
-# One walk through the calls of all buckets, each put into its own; a join would search the index once for each.
-_PLAIN_POSTGRESQL = f"""
-    SELECT width_bucket(started_at, %s::timestamptz[]) - 1, COUNT(*), COUNT(answered_at) FROM {Call._meta.db_table}
-    WHERE ended_at IS NOT NULL AND started_at >= %s AND started_at < %s GROUP BY 1
-"""  # noqa: S608 - a table of ours
-_PLAIN_SQLITE = f"""
-    WITH bucket AS ({_BUCKETS_SQLITE})
-    SELECT place, COUNT(*), COUNT(answered_at)
-    FROM bucket JOIN {Call._meta.db_table} AS call ON call.started_at >= starts AND call.started_at < ends
-    WHERE call.ended_at IS NOT NULL AND call.started_at >= %s AND call.started_at < %s
-    GROUP BY place
-"""  # noqa: S608 - a table of ours
 
 
 def _counts_sql(by: Group | None) -> str:

@@ -1,0 +1,36 @@
+"""A month's statistics from hours that are added up, against adding up the month's calls."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import psycopg
+
+from benchmarks.figures import Figure
+from benchmarks.lab import ROOT, Lab
+from benchmarks.peers.fill import CALLS
+
+MONTH_SECONDS = 30 * 86_400
+
+
+def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
+    """Figure 10. The calls fill a month evenly; a worker of the product and the plain query take turns."""
+    calls = max(1000, lab.many)
+    figure = Figure("10", f"statistics of a month of {calls:,} calls ÷ the plain scan", 1 / 300, False)
+    full = lab.another("month")
+    tell(f"filling {calls:,} calls and adding them up")
+    spread = f"n * interval '{MONTH_SECONDS / calls} s'"
+    with psycopg.connect(full.url, autocommit=True) as connection:
+        connection.execute(CALLS.replace("n * interval '7 s'", spread), [0, calls - 1])
+        connection.execute("VACUUM ANALYZE calls_call")
+    full.manage("roll_up_calls")
+    with psycopg.connect(full.url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE calls_hourfigures")
+    for number in range(lab.rounds):
+        tell(f"round {number + 1} of {lab.rounds}")
+        words = [sys.executable, "-m", "benchmarks.month"]
+        done = subprocess.run(words, cwd=ROOT, env=full.environ, capture_output=True, text=True, check=True)
+        seen = json.loads(done.stdout)
+        figure.take(seen["ours"] / seen["plain"], ours_ms=seen["ours"] * 1000, plain_ms=seen["plain"] * 1000)
+    return [figure]

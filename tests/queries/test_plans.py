@@ -1,0 +1,117 @@
+"""Among tens of thousands of calls no page reads a whole table of calls or events, nor sorts one: its plans say so."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from benchmarks.peers import fill
+from calls.models import Client as Customer
+from calls.operations.clients import set_numbers
+from tests.build import sign_in
+
+pytestmark = [pytest.mark.django_db, pytest.mark.postgresql]
+CALLS = 20_000
+LARGE = {"calls_call", "calls_callevent"}
+# More rows than this are not to be sorted; a page has at most some hundred.
+SORTED_AT_MOST = 2_500
+NUMBER = "%2B12020039595"  # the fifth call's
+
+API = [
+    f"/call-history/{NUMBER}/",
+    f"/call-history/{NUMBER}/?ordering=-call_time&from=2023-01-01T00:00:00Z&status=Completed+Inbound",
+    "/api/call-logs/",
+    "/api/call-logs/?ordering=started_at",
+    "/api/call-logs/?status=ended",
+    "/api/call-logs/?status=missed",
+    "/api/call-logs/?status=ringing",
+    "/api/call-logs/?direction=unknown",
+    f"/api/call-logs/?number={NUMBER}",
+    "/api/call-logs/?sip_call_id=fill-77",
+    "/api/call-logs/?anomaly=no_start",
+    "/api/call-logs/?handled_by=1",
+    "/api/call-logs/?client=1",
+    "/api/call-logs/?started_after=2023-01-02T00:00:00Z&started_before=2023-01-02T01:00:00Z",
+    f"/api/call-logs/?search={NUMBER}",
+    "/api/call-logs/statistics/?from=2023-01-01T00:00:00Z&to=2023-01-01T03:00:00Z",
+]
+ADMIN = [
+    "call/",
+    "call/?status=ended",
+    "call/?status=missed",
+    f"call/?q={NUMBER}",
+    "callevent/",
+    "callevent/?q=fill-77-INITIATE",
+    "callrecording/",
+    "client/",
+    "sipconfiguration/",
+    "refusedreport/",
+    "webhooksource/",
+]
+
+
+@pytest.fixture
+def many_calls() -> None:
+    """Finished calls, one every seven seconds, and statistics of the tables."""
+    with connection.cursor() as cursor:
+        cursor.execute(fill.CALLS, [1, CALLS])
+        cursor.execute(fill.EVENTS, [1, CALLS])
+    set_numbers(Customer.objects.create(name="Ada"), ["+12020039595"], at=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE calls_call")
+        cursor.execute("ANALYZE calls_callevent")
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from nodes(part)
+
+
+def culprits(browser: Client, address: str) -> list[str]:
+    """Return what in the plans of a page's statements reads or sorts far more than a page."""
+    with CaptureQueriesContext(connection) as asked:
+        answer = browser.get(address)
+        assert answer.status_code == 200, answer
+        getattr(answer, "content", b"")
+    found, looked_at = [], 0
+    for sql in (query["sql"] for query in asked.captured_queries):
+        if not sql.lstrip().upper().startswith(("SELECT", "WITH", "(")) or not any(table in sql for table in LARGE):
+            continue
+        looked_at += 1
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}".replace("%", "%%"), [])
+            [[plan]] = cursor.fetchall()
+        for node in nodes((plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"]):
+            whole = node["Node Type"] == "Seq Scan" and node.get("Relation Name") in LARGE
+            if whole or (node["Node Type"] == "Sort" and node["Plans"][0]["Plan Rows"] > SORTED_AT_MOST):
+                found.append(
+                    f"{node['Node Type']} of {node.get('Relation Name', node['Plan Rows'])}: {address}: {sql[-200:]}"
+                )
+    assert looked_at or "call" not in address.split("/")[-2]
+    return found
+
+
+def test_no_page_of_the_api_reads_or_sorts_a_whole_table(many_calls: None) -> None:
+    analyst = sign_in("Analysts")
+    found = {address: culprits(analyst, address) for address in API}
+    assert not any(found.values()), "\n".join(line for said in found.values() for line in said)
+
+
+def test_no_list_of_the_admin_reads_or_sorts_a_whole_table(many_calls: None) -> None:
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("root"))
+    found = {name: culprits(browser, f"/admin/calls/{name}") for name in ADMIN}
+    assert not any(found.values()), "\n".join(line for said in found.values() for line in said)
+
+
+def test_a_plan_that_reads_everything_would_be_noticed(many_calls: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX call_by_start")
+    assert culprits(sign_in("Analysts"), "/api/call-logs/")
