@@ -61,7 +61,9 @@ class _Database(Collector):
     def collect(self) -> Iterator[Any]:
         """Yield what could be read."""
         found = figures()
-        yield GaugeMetricFamily("phonegoggles_database_up", "1 if the database answered in time.", value=found is not None)
+        yield GaugeMetricFamily(
+            "phonegoggles_database_up", "1 if the database answered in time.", value=found is not None
+        )
         if found is None:
             return
         yield GaugeMetricFamily(
