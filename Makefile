@@ -4,4 +4,7 @@ PYTHON ?= python3
 .PHONY: run test check journey bench schema compile
 
 run test check journey bench schema compile:
+.PHONY: run serve test check journey schema compile
+
+run serve test check journey schema compile:
 	@$(PYTHON) dev.py $@

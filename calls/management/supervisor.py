@@ -28,7 +28,7 @@ class Child:
 
     name: str
     command: Sequence[str]
-    # The signal that reloads it without losing a request, if it has one.
+    # The signal at which it replaces its own workers, if it has one.
     reload: int | None = None
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0

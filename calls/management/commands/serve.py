@@ -18,6 +18,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from prometheus_client.multiprocess import mark_process_dead
 
 from calls.management.supervisor import Child, Supervisor
+from calls.queries.readiness import readiness
 
 # A request that waits for its commit holds a thread, and those who wait together are committed together.
 THREADS = 32
@@ -55,6 +56,10 @@ class Command(BaseCommand):
         """Check, serve, and stop without losing anything."""
         # What it has to say goes to stderr; an error ends it before anything listens.
         call_command("check", deploy=True, fail_level="ERROR", stdout=self.stderr)
+        if readiness().get("migrations") is False:  # of a database that is away nothing is known: it may come
+            raise CommandError("The database lacks migrations of this version: run `manage.py migrate` first.")
+        if not settings.DEBUG and not Path(settings.STATIC_ROOT).is_dir():
+            self.stderr.write("There are no static files, which the admin needs: run `manage.py collectstatic`.")
         ports = [options["port"]] + ([] if options["no_sockets"] else [options["sockets_port"]])
         if len(set(ports)) < len(ports):
             raise CommandError("Requests and sockets need a port each: choose another --sockets-port.")
