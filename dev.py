@@ -482,16 +482,8 @@ def command_line() -> argparse.ArgumentParser:
     """Return the parser; each sub-command names the function that does it."""
     parser = argparse.ArgumentParser(prog="dev.py", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    table = {"run": run, "test": test, "check": check, "journey": journey, "bench": bench, "schema": schema}
-    table = {
-        "run": run,
-        "serve": serve_as_in_production,
-        "test": test,
-        "check": check,
-        "journey": journey,
-        "schema": schema,
-    }
-    table["compile"] = compile_requirements
+    table = {"run": run, "serve": serve_as_in_production, "test": test, "check": check, "journey": journey}
+    table |= {"bench": bench, "schema": schema, "compile": compile_requirements}
     made = {}
     for name, function in table.items():
         said = function.__doc__ or ""
@@ -513,8 +505,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     parser = command_line()
     options, more = parser.parse_known_args(argv)
-    if more and options.function not in (test, journey, bench):
-    if more and options.function not in (test, journey, serve_as_in_production):
+    if more and options.function not in (serve_as_in_production, test, journey, bench):
         parser.error(f"unknown arguments: {' '.join(more)}")
     options.more = more
     stop_on_signals()

@@ -19,11 +19,14 @@ class _Recorded(NamedTuple):
     seconds: float
 
 
-def record(events: Sequence[Event], *, dry_run: bool = False, **options: Any) -> list[Outcome]:
-    """Write reported events down as `operations.record.record` does, and have counted what became of them."""
+def record(events: Sequence[Event], *, dry_run: bool = False, final: bool = True, **options: Any) -> list[Outcome]:
+    """Write reported events down as `operations.record.record` does, and have counted what became of them.
+
+    Where this is not `final`, a conflict is not counted: whoever asks will ask again.
+    """
     began = perf_counter()
     outcomes = writing.record(events, dry_run=dry_run, **options)
-    if events and not dry_run:
+    if events and not dry_run and (final or outcomes[0].result is not Result.CONFLICT):
         kept: Sequence[Outcome] = outcomes
         if options.get("together") and any(outcome.result is Result.CONFLICT for outcome in outcomes):
             kept = [Outcome(Result.CONFLICT)] * len(events)  # nothing of it was stored
