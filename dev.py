@@ -263,6 +263,15 @@ def run(options: argparse.Namespace) -> int:
     return serve(command, environ, host, options.port, ready)
 
 
+def serve_as_in_production(options: argparse.Namespace) -> int:
+    """Serve with the settings of the environment and .env, as on a server; with arguments for `manage.py serve`."""
+    command = [install("requirements.txt"), MANAGE, "serve", *options.more]
+    if not WINDOWS:
+        os.chdir(ROOT)
+        os.execv(command[0], command)  # noqa: S606 - it has its own way of ending, and its own patience
+    return call(command)
+
+
 # -- test, check -----------------------------------------------------------------------------
 
 
@@ -483,8 +492,8 @@ def command_line() -> argparse.ArgumentParser:
     """Return the parser; each sub-command names the function that does it."""
     parser = argparse.ArgumentParser(prog="dev.py", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    table = {"run": run, "test": test, "check": check, "journey": journey, "bench": bench, "schema": schema}
-    table |= {"compile": compile_requirements, "soak": soak, "mutants": mutants}
+    table = {"run": run, "serve": serve_as_in_production, "test": test, "check": check, "journey": journey}
+    table |= {"bench": bench, "soak": soak, "mutants": mutants, "schema": schema, "compile": compile_requirements}
     made = {}
     for name, function in table.items():
         said = function.__doc__ or ""
@@ -493,6 +502,7 @@ def command_line() -> argparse.ArgumentParser:
     made["run"].add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     made["run"].add_argument("--port", type=port_number, default=8000, help="port to listen on (default: %(default)s)")
     made["test"].usage = "dev.py test [-h] [arguments for pytest ...]"
+    made["serve"].usage = "dev.py serve [-h] [arguments for manage.py serve ...]"
     made["journey"].usage = "dev.py journey [-h] [--calls N] [--rate N] [--pause MS]"
     made["bench"].usage = "dev.py bench [-h] [name ...] [--quick] [--json]"
     made["soak"].usage = "dev.py soak [-h] [--minutes N] [--rows N] [--commit COMMIT] [name ...]"
@@ -507,7 +517,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     parser = command_line()
     options, more = parser.parse_known_args(argv)
-    if more and options.function not in (test, journey, bench, soak, mutants):
+    if more and options.function not in (serve_as_in_production, test, journey, bench, soak, mutants):
         parser.error(f"unknown arguments: {' '.join(more)}")
     options.more = more
     stop_on_signals()

@@ -19,6 +19,7 @@ from calls.api.clients import ClientCallHistory, ClientDetail, Clients
 from calls.api.explain import Explain
 from calls.api.history import CallHistory
 from calls.api.live import LiveCalls
+from calls.api.metrics import Metrics
 from calls.api.recordings import RecordingDetail, RecordingFile, Recordings
 from calls.api.sip import SetDefault, SIPConfigurationDetail, SIPConfigurations
 from calls.api.sip_servers import TryConnection, WebRTCConfiguration
@@ -78,6 +79,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/webhooks/asterisk/?$", AsteriskWebhook.as_view(), name="asterisk-webhook"),
     # Live changes: the answer to whoever does not speak WebSocket there
     re_path(r"^ws/calls/?$", speak_websocket),
+    # For Prometheus
+    re_path(r"^metrics/?$", Metrics.as_view(), name="metrics"),
     # Documentation
     re_path(r"^api/schema/?$", SpectacularAPIView.as_view(), name="schema"),
     re_path(

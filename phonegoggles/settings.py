@@ -4,6 +4,7 @@ Safe by default: without DEBUG there is no start without a secret key and named 
 and everything is meant to be reached over HTTPS.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 # HTTPS=false is for a private network whose callers speak plain HTTP; `check --deploy` then complains, rightly.
 HTTPS = env.flag("HTTPS", not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics/?$"]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
@@ -64,6 +65,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "calls.web.counting.CountsRequests",
     "phonegoggles.policy.ContentSecurityPolicy",
     "calls.web.gate.APIGate",
     "django.middleware.security.SecurityMiddleware",
@@ -263,6 +265,16 @@ LIVE_MAX_SOCKETS = env.number("LIVE_MAX_SOCKETS", 2_000)
 LIVE_MAX_SOCKETS_PER_USER = env.number("LIVE_MAX_SOCKETS_PER_USER", 1_000)
 LIVE_RECHECK_SECONDS = env.number("LIVE_RECHECK_SECONDS", 30)
 LIVE_CATCH_UP = env.number("LIVE_CATCH_UP", 100_000)
+
+# -- Looking after it ------------------------------------------------------------------------
+
+# Networks from which /metrics may be read without a token; and how much room the disks that we write to must
+# have, in bytes, for /readyz to say that we are ready.
+try:
+    METRICS_ALLOW = [ip_network(text) for text in env.words("METRICS_ALLOW")]
+except ValueError as wrong:
+    raise env.refuse("METRICS_ALLOW", f"has a network that is none: {wrong}") from None
+READY_FREE_BYTES = env.number("READY_FREE_BYTES", 256 * 1024 * 1024)
 
 # -- Language, time, files -----------------------------------------------------------------
 

@@ -3,10 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from phonegoggles.health import livez
+from phonegoggles.health import livez, readyz
 
 urlpatterns = [
     path("livez", livez, name="livez"),
+    path("readyz", readyz, name="readyz"),
     path("admin/", include("calls.admin.urls")),
     path("admin/", admin.site.urls),
     path("", include("calls.urls")),

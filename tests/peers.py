@@ -38,6 +38,11 @@ def find_sipp() -> str | None:
     return shutil.which("sipp", path=_with_sbin())
 
 
+def find_nginx() -> str | None:
+    """Return where nginx is."""
+    return shutil.which("nginx", path=_with_sbin())
+
+
 def _with_sbin() -> str:
     return f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 

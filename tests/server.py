@@ -70,6 +70,17 @@ def socket_server(**environment: str) -> "Iterator[tuple[str, subprocess.Popen[b
 
 
 @contextmanager
+def both_servers(*more: str, **environment: str) -> "Iterator[tuple[str, str, subprocess.Popen[bytes]]]":
+    """Start `manage.py serve`, yield where requests and sockets go and the process, and stop it."""
+    sockets = free_port()
+    command = ["manage.py", "serve", "--port", "PORT", "--sockets-port", str(sockets), *more]
+    with _server(command, environment) as (address, server):
+        if "--no-sockets" not in more:
+            _wait_until_it_answers(f"http://127.0.0.1:{sockets}", server)
+        yield address, f"http://127.0.0.1:{sockets}", server
+
+
+@contextmanager
 def _server(
     command: list[str], environment: dict[str, str], *, port: int | None = None, kill: bool = False
 ) -> "Iterator[tuple[str, subprocess.Popen[bytes]]]":

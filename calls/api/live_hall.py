@@ -11,6 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 from rest_framework.exceptions import Throttled
 
+from calls import metrics
 from calls.api.live_feed import Feed
 from calls.web.errors import RETRY_AFTER_SECONDS, Unavailable
 from calls.web.sockets import Visitor, still_welcome
@@ -46,12 +47,14 @@ class Hall:
         if own >= settings.LIVE_MAX_SOCKETS_PER_USER:
             raise Throttled(RETRY_AFTER_SECONDS, "This user has too many sockets open here.")
         self._visitors[guest] = visitor
+        metrics.SOCKETS.inc()
         if self._patrol is None:
             self._patrol = asyncio.get_running_loop().create_task(self._walk())
 
     def leave(self, guest: Guest) -> None:
         """Let a guest go."""
-        self._visitors.pop(guest, None)
+        if self._visitors.pop(guest, None) is not None:
+            metrics.SOCKETS.dec()
         if not self._visitors and self._patrol is not None:
             self._patrol.cancel()
             self._patrol = None

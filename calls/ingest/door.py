@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from calls.domain.events import Event
-from calls.operations.record import Outcome, Result, record
+from calls.ingest.counted import record
+from calls.operations.record import Outcome, Result
 from calls.web.bodies import NDJSON, InvalidJSON, parse_json, split_array, unstorable
 from calls.web.errors import BodyTooLarge, Conflict, Invalid
 

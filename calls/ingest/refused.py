@@ -13,6 +13,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from calls import metrics
 from calls.ingest.door import MAX_EVENT_BYTES, Answer
 from calls.operations.quarantine import Refusal, keep
 from calls.web.bodies import JSON, InvalidJSON, parse_json
@@ -43,6 +44,7 @@ def keep_refused(
         if not refusals and answer.status in KEPT_STATUSES:
             refusals = [_whole(body, answer, media_type, size)]
         if refusals:
+            metrics.count_refused(door, [refusal.status for refusal in refusals])
             key, name = _sender(sender)
             keep(refusals, door=door, sender=key, sender_name=name, at=at)
     except Exception:

@@ -19,8 +19,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from calls.ingest import process_events
+from calls.ingest.counted import record
 from calls.ingest.door import MAX_EVENT_BYTES, answer_one, understand
-from calls.operations.record import Result, record
+from calls.metrics import count_request
+from calls.operations.record import Result
 from calls.web.bodies import JSON, write_json
 from calls.web.callers import recall_caller
 
@@ -31,6 +33,7 @@ Application: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]
 PATHS = ("/process-events/", "/process-events")
 KINDS = (JSON, "application/json; charset=utf-8", "application/json;charset=utf-8")
 RIGHT = "calls.add_callevent"
+VIEW = "process-events"  # as its address is named
 # What decides, beside the token and the body, whether and how Django answers.
 SURROUNDINGS = (
     "wsgi.url_scheme",
@@ -87,6 +90,7 @@ class Shortcut:
         body = self._answer(environ)
         if body is None:
             return self._django(environ, start_response)
+        count_request(VIEW, "POST", 200)
         start_response("200 OK", [*seen.headers, ("Content-Length", str(len(body)))])
         return [body]
 
@@ -118,7 +122,7 @@ class Shortcut:
             return None
         try:
             event = understand(raw, read=process_events.read_event, at=at)
-            [outcome] = record([event])
+            [outcome] = record([event], final=False)  # a conflict is found out, and counted, by Django
         except Exception:
             # Refused, or the database is away: Django says so, and logs what there is to log.
             return None

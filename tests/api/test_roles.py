@@ -60,6 +60,7 @@ TABLE: dict[str, dict[str, tuple[int, ...]]] = {
     "recording-webhook": {"POST": (401, 400, 403, 400, 400)},
     "freeswitch-webhook": {"POST": REPORT},
     "asterisk-webhook": {"POST": REPORT},
+    "metrics": {"GET": READ},
     "schema": {"GET": OPEN},
     "docs": {"GET": OPEN},
 }
@@ -134,6 +135,14 @@ def test_each_role_gets_what_the_table_says(
     assert answer.status_code == TABLE[name][method][index], getattr(answer, "content", b"")[:300]
     if answer.status_code >= 400:
         assert {"detail", "code"} <= set(answer.json())
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_what_machines_ask_is_open_to_all_and_offers_nothing_else(role: tuple[int, Client], path: str) -> None:
+    client = role[1]
+    assert client.get(path).status_code in (200, 503)
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert ask(client, method, path).status_code == 405
 
 
 def test_every_address_is_served_without_its_last_slash_too(paths: dict[str, str]) -> None:

@@ -1,0 +1,161 @@
+"""Serve in production: requests, and sockets beside them."""
+
+import ipaddress
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.core.management.base import BaseCommand
+from django.db import DEFAULT_DB_ALIAS, connections
+from prometheus_client.multiprocess import mark_process_dead
+
+from calls.management.supervisor import Child, Supervisor
+from calls.queries.readiness import readiness
+
+# A request that waits for its commit holds a thread, and those who wait together are committed together.
+THREADS = 32
+# A client that sends its headers more slowly than this is cut off, in milliseconds.
+HEADERS_MILLISECONDS = 10_000
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only to make a folder of our own in it
+
+
+class Command(BaseCommand):
+    """`manage.py serve`: granian for requests, the server of sockets, and a supervisor that keeps both up."""
+
+    help = (
+        "Serve requests (granian, one process a core) and live changes (one process for sockets), until told to stop."
+    )
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Say where to listen, and with how many."""
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        parser.add_argument("--port", type=port, default=8000, help="port for requests (default: %(default)s)")
+        parser.add_argument("--sockets-port", type=port, default=8001, help="port for sockets (default: %(default)s)")
+        parser.add_argument("--no-sockets", action="store_true", help="serve no sockets")
+        parser.add_argument(
+            "--workers", type=some, help="processes for requests (default: one a core; on SQLite one)", metavar="N"
+        )
+        parser.add_argument(
+            "--threads", type=some, default=THREADS, metavar="N", help="requests at once in each (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--grace", type=some, default=30, metavar="SECONDS", help="for finishing, at a stop (default: %(default)s)"
+        )
+        parser.add_argument("--trust-proxy", metavar="ADDRESSES", help="see serve_asgi")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Check, serve, and stop without losing anything."""
+        # What it has to say goes to stderr; an error ends it before anything listens.
+        call_command("check", deploy=True, fail_level="ERROR", stdout=self.stderr)
+        if readiness().get("migrations") is False:  # of a database that is away nothing is known: it may come
+            raise CommandError("The database lacks migrations of this version: run `manage.py migrate` first.")
+        if not settings.DEBUG and not Path(settings.STATIC_ROOT).is_dir():
+            self.stderr.write("There are no static files, which the admin needs: run `manage.py collectstatic`.")
+        ports = [options["port"]] + ([] if options["no_sockets"] else [options["sockets_port"]])
+        if len(set(ports)) < len(ports):
+            raise CommandError("Requests and sockets need a port each: choose another --sockets-port.")
+        for number in ports:
+            make_sure_it_is_free(options["host"], number)
+        workers = options["workers"] or default_workers()
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        counts = Path(folder or tempfile.mkdtemp(prefix="phonegoggles-", dir=memory()))
+        empty(counts)
+        try:
+            supervisor = Supervisor(
+                children(options, workers),
+                environment(counts),
+                grace=options["grace"],
+                buried=lambda pid: mark_process_dead(pid, str(counts)),  # type: ignore[no-untyped-call]
+            )
+            self.stderr.write(
+                f"Serving requests on {options['host']} port {options['port']} with {workers} x {options['threads']}"
+                + ("" if options["no_sockets"] else f", sockets on port {options['sockets_port']}")
+            )
+            supervisor.run()
+        finally:
+            if not folder:
+                shutil.rmtree(counts, ignore_errors=True)
+
+
+def children(options: dict[str, Any], workers: int) -> list[Child]:
+    """Return the servers that are to run."""
+    granian = (
+        f"-m granian --interface wsgi --http 1 --no-ws --workers {workers} --blocking-threads {options['threads']} "
+        f"--backpressure {4 * options['threads']} --backlog 2048 --respawn-failed-workers --respawn-interval 1 "
+        f"--workers-kill-timeout {options['grace']} --http1-header-read-timeout {HEADERS_MILLISECONDS} "
+        f"--log-level error --host {options['host']} --port {options['port']}"
+    )
+    wsgi = settings.WSGI_APPLICATION.replace(".application", ":application")
+    found = [
+        Child("server of requests", [sys.executable, *granian.split(), wsgi], reload=getattr(signal, "SIGHUP", None))
+    ]
+    if not options["no_sockets"]:
+        command = [sys.executable, os.path.abspath(sys.argv[0]), "serve_asgi", "--host", options["host"]]
+        command += ["--port", str(options["sockets_port"])]
+        if options["trust_proxy"]:
+            command += ["--trust-proxy", options["trust_proxy"]]
+        found.append(Child("server of sockets", command))
+    return found
+
+
+def environment(counts: Path) -> dict[str, str]:
+    """Return the surroundings of the children: ours, and where they count and find the project."""
+    path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(counts), "PYTHONPATH": path}
+
+
+def default_workers() -> int:
+    """Return how many processes serve requests: as many as there are cores for us; SQLite has one writer at a time."""
+    if connections[DEFAULT_DB_ALIAS].vendor == "sqlite":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> str | None:
+    """Return a folder in memory, if there is one: a full disk must not stop the counting, nor what is counted."""
+    return str(SHARED_MEMORY) if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK) else None
+
+
+def empty(counts: Path) -> None:
+    """Remove what an earlier run has counted, as the client library asks for."""
+    counts.mkdir(parents=True, exist_ok=True)
+    for file in counts.glob("*.db"):
+        file.unlink(missing_ok=True)
+
+
+def make_sure_it_is_free(host: str, number: int) -> None:
+    """Raise CommandError if nobody can listen there; two servers sharing a port would both get requests."""
+    try:
+        is_six = ipaddress.ip_address(host).version == 6
+    except ValueError:
+        raise CommandError(f"--host must be an IP address, not {host!r}.") from None
+    with socket.socket(socket.AF_INET6 if is_six else socket.AF_INET) as probe:
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, number))
+        except OSError as error:
+            raise CommandError(f"Cannot listen on {host} port {number}: {error.strerror}.") from error
+
+
+def port(text: str) -> int:
+    """Return a TCP port given on the command line."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise ValueError(text)
+    return int(text)
+
+
+def some(text: str) -> int:
+    """Return a number of one or more given on the command line."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10_000):
+        raise ValueError(text)
+    return int(text)
