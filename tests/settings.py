@@ -16,6 +16,7 @@ os.environ.update(
     TURN_SECRET="",
     # However slow the machine is, what is remembered of a token stays so for a whole test.
     TOKEN_CACHE_SECONDS="3600",
+    ACCESS_LOG="false",
 )
 
 from phonegoggles.settings import *  # noqa: F403

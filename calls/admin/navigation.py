@@ -10,11 +10,13 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from calls.models import (
+    AccessLogEntry,
     AccessToken,
     Call,
     CallEvent,
     CallRecording,
     Client,
+    ErasureReceipt,
     RefusedReport,
     SIPConfiguration,
     WebhookSource,
@@ -47,6 +49,13 @@ MENU: list[tuple[str, list[tuple[type[Model] | str, str, str]]]] = [
             (Group, "Groups", "groups"),
             (AccessToken, "Access tokens", "key"),
             (AccessAttempt, "Failed sign-ins", "block"),
+        ],
+    ),
+    (
+        "Privacy",
+        [
+            (AccessLogEntry, "Looks at numbers", "visibility"),
+            (ErasureReceipt, "Erasures", "ink_eraser"),
         ],
     ),
 ]

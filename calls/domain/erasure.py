@@ -107,12 +107,12 @@ def replace_address(address: str, find: Find) -> str:
     nothing changes in what the events of a call add up to.
     """
     whole = canonical(address)
-    if is_e164(whole):
-        return find(whole[1:]) or address
+    if is_e164(whole) and (name := find(whole[1:])) is not None:
+        return name
 
     def find_bare(digits: str) -> str | None:
-        name = find(digits)
-        return None if name is None else name + _BARE
+        found = find(digits)
+        return None if found is None else found + _BARE
 
     return replace_in_text(address, find_bare)
 
