@@ -191,9 +191,7 @@ class CallAdmin(WritesLooksDown, ExportsCSV, KeysetAdmin):
             context |= explained(obj)
             context["other_calls"] = other_calls_of(obj)
             parties = [obj.calling_number, obj.called_number]
-            looked_at(
-                request.user, filter(None, parties), what=Look.ADMIN_CALL, at=timezone.now(), call_id=obj.pk
-            )
+            looked_at(request.user, filter(None, parties), what=Look.ADMIN_CALL, at=timezone.now(), call_id=obj.pk)
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **options)
         return response
 

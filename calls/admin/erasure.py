@@ -92,7 +92,15 @@ class ErasureReceiptAdmin(KeysetAdmin):
     fieldsets = (
         (
             "Erasure",
-            {"fields": (("shown_state", "asked_by_name"), ("begun", "finished"), "pseudonym", "fingerprint", "shown_counts")},
+            {
+                "fields": (
+                    ("shown_state", "asked_by_name"),
+                    ("begun", "finished"),
+                    "pseudonym",
+                    "fingerprint",
+                    "shown_counts",
+                )
+            },
         ),
     )  # fmt: skip
 
@@ -118,7 +126,9 @@ class ErasureReceiptAdmin(KeysetAdmin):
         """Say who may erase."""
         return request.user.has_perm(RIGHT)
 
-    @action(description="Erase a number", url_path="erase", permissions=["erase"], icon="ink_eraser")
+    @action(  # type: ignore[untyped-decorator]
+        description="Erase a number", url_path="erase", permissions=["erase"], icon="ink_eraser"
+    )
     def erase_a_number(self, request: HttpRequest) -> HttpResponse:
         """Lead to the page that asks for it."""
         return HttpResponseRedirect(reverse("erase-number"))

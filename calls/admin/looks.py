@@ -1,4 +1,4 @@
-"""Writing down whose calls are looked at in lists: of those that a search narrows to a number, and of every download."""
+"""Writing down whose calls are looked at in lists: where a search narrows them to a number, and every download."""
 
 from typing import Any
 

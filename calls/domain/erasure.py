@@ -33,7 +33,7 @@ _BARE = "-bare"
 
 
 def pseudonym(keyed_hash: str, *, is_own: bool) -> str:
-    """Return what stands for a number whose keyed hash this is (hexadecimal); an own number stays recognisable as such."""
+    """Return what stands for a number with this keyed hash (hexadecimal); an own number stays known as one."""
     letters = keyed_hash[:20].translate(str.maketrans("0123456789abcdef", "abcdefghijklmnop"))
     return (ERASED_OWN if is_own else ERASED) + letters
 
@@ -134,7 +134,7 @@ def is_erased(address: str | None) -> bool:
 
 
 def may_have_erased_numbers(state: CallState) -> bool:
-    """Say whether a number of the call may have been erased. A call with further numbers may have had it among these."""
+    """Say whether a number of the call may have been erased; where there were others, it may be one of these."""
     return bool(
         ERASED in state.calling_number
         or ERASED in state.called_number

@@ -13,7 +13,7 @@ import phonenumbers
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SEPARATORS = re.compile(r"[\s().\-/\u2010-\u2015\u00a0]+")
 _URI_PREFIX = re.compile(r"(?:tel|sips?):", re.IGNORECASE)
-# How the pseudonyms of erased numbers begin; that of an own number still says so, or calls would change their direction.
+# How the pseudonyms of erased numbers begin; an own number stays known as one, or calls would change direction.
 ERASED = "erased-"
 ERASED_OWN = "erased-own-"
 

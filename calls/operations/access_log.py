@@ -1,8 +1,8 @@
 """Writing down who looked at which number's calls, without making those who look wait.
 
 A look is put into a queue; a thread of the process writes what waits, some at a time, a moment later. So a read
-stays a read, also on SQLite, and never fails because of this log. What a process had in its queue when it was killed is lost:
-at most the last second of looks.
+stays a read, also on SQLite, and never fails because of this log. What a process had in its queue when it was
+killed is lost: at most the last second of looks.
 """
 
 import atexit

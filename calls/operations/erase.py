@@ -145,7 +145,7 @@ def _configurations(number: str) -> Iterator[str]:
 
 
 def _clients(erasure: Erasure) -> Iterator[str]:
-    """Take the number from its client, whose other data stays; its calls lose their client when they are folded anew."""
+    """Take the number from its client, whose other data stays; its calls lose their client when folded anew."""
     mine = ClientNumber.objects.filter(number=erasure.number)
     if found := mine.count():
         erasure.counts["client numbers"] += found
@@ -194,7 +194,10 @@ def _erase_calls_once(erasure: Erasure, ids: Sequence[UUID]) -> int:
         calls = Call.objects.filter(pk__in=ids).order_by("pk")
         if not erasure.dry_run:
             calls = calls.select_for_update()
-        names = {pk: (external_id, ended_at) for pk, external_id, ended_at in calls.values_list("pk", "external_id", "ended_at")}
+        names = {
+            pk: (external_id, ended_at)
+            for pk, external_id, ended_at in calls.values_list("pk", "external_id", "ended_at")
+        }
         touched, of_number = set(), set()
         for call, row_id, event in _events_of({pk: name for pk, (name, _) in names.items() if pk not in erasure.seen}):
             hidden = hide(event, erasure.find)
@@ -227,9 +230,9 @@ def _erase_calls_once(erasure: Erasure, ids: Sequence[UUID]) -> int:
                 [ErasedCall(call_id=call, receipt=receipt) for call in sorted(touched)], ignore_conflicts=True
             )
             mend(sorted(touched), at=erasure.at, dry_run=False)
+            ends = {pk: names[pk][1] for pk in sorted(touched)}
             tell_of_changes(
-                [pk for pk in sorted(touched) if names[pk][1] is None or names[pk][1] >= erasure.at - RECENT],
-                at=erasure.at,
+                [pk for pk, end in ends.items() if end is None or end >= erasure.at - RECENT], at=erasure.at
             )
             erasure.done()
     return len(touched)

@@ -79,7 +79,9 @@ def places() -> list[Place]:
     return found
 
 
-def stretches(rows: "QuerySet[Any]", *, after: Any = None, size: int = STRETCH) -> Iterator[tuple["QuerySet[Any]", Any]]:
+def stretches(
+    rows: "QuerySet[Any]", *, after: Any = None, size: int = STRETCH
+) -> Iterator[tuple["QuerySet[Any]", Any]]:
     """Yield rows a stretch at a time, in the order of their keys, with the last key of each."""
     while True:
         rest = rows.order_by("pk") if after is None else rows.filter(pk__gt=after).order_by("pk")

@@ -115,7 +115,11 @@ def test_every_spelling_goes_from_wherever_it_stands(
         )
     attach_file(begin_recording(its, at=at(1)), ContentFile(b"RIFF"), name="a.wav", format="wav", at=at(1))
     make_client(NUMBER, OTHER, name=f"Ada {spelling}", notes=spelling)
-    bodies = [json.dumps({"from": spelling}).encode(), b'{"from": "' + spelling.encode(), b'{"from":"\\u002b12025550123"}']
+    bodies = [
+        json.dumps({"from": spelling}).encode(),
+        b'{"from": "' + spelling.encode(),
+        b'{"from":"\\u002b12025550123"}',
+    ]
     refusals = [Refusal(body=body, status=400, code="invalid", detail=f"No: {spelling}") for body in bodies]
     keep(refusals, door="process-events", sender="user:1", sender_name="pbx", at=at(5))
     IdempotentRequest.objects.create(

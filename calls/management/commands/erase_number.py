@@ -16,9 +16,9 @@ class Command(BaseCommand):
     """Erase one number."""
 
     help = (
-        "Replaces a number by a pseudonym in calls, events, their raw data, refused reports, transcripts, clients, stored "
-        "answers and the admin's log, and deletes the recordings of its calls. Counts and durations stay. Cannot be "
-        "undone. May run beside a busy service; run it again after an interruption."
+        "Replaces a number by a pseudonym in calls, events, their raw data, refused reports, transcripts, clients, "
+        "stored answers and the admin's log, and deletes the recordings of its calls. Counts and durations stay. "
+        "Cannot be undone. May run beside a busy service; run it again after an interruption."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -58,7 +58,9 @@ class Command(BaseCommand):
         for place in uses_in_settings(erasure.number):
             self.stdout.write(self.style.WARNING(f"Still in {place}: change it there."))
         if erasure.counts["ids left"]:
-            self.stdout.write(self.style.WARNING("Senders have made ids of the number. They stay: retries are known by them."))
+            self.stdout.write(
+                self.style.WARNING("Senders have made ids of the number. They stay: retries are known by them.")
+            )
         if erasure.receipt is None:
             self.stdout.write("Nothing was changed.")
         else:

@@ -19,7 +19,7 @@ COLUMNS = ("id", "at", "user_id", "user", "what", "number_hmac", "call_id")
 class Command(BaseCommand):
     """Write the access log out."""
 
-    help = "Writes the access log to standard output, the oldest entry first; with --number only who looked at that number."
+    help = "Writes the access log to standard output, the oldest entry first; --number: only who looked at that number."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take what to write, and how."""
