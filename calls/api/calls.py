@@ -175,8 +175,8 @@ def _write_down_look(request: Request) -> None:
     """Write down whose calls are looked at where the list is that of some number; a search for names is of none."""
     asked = request.query_params
     numbers = [asked["number"]] if asked.get("number") else []
-    if asked.get("search", "")[:1] in set("+0123456789"):
-        numbers += [asked["search"]] if asked.get("search") else []
+    if asked.get("search", "").startswith(tuple("+0123456789")):
+        numbers.append(asked["search"])
     if (client := asked.get("client", "")).isascii() and client.isdigit() and len(client) < MOST_DIGITS_OF_ID:
         numbers += ClientNumber.objects.filter(client=int(client)).values_list("number", flat=True)
     looked_at(request.user, numbers, what=Look.CALL_LIST, at=timezone.now())

@@ -1,8 +1,8 @@
 """Keyed fingerprints (HMAC-SHA256): what is told from its equals by them cannot be read back, or guessed without a key.
 
 A telephone number has so few digits that a plain hash of it could be undone by trying all numbers.
-The newest key makes a fingerprint; to compare, those of all keys are made, so that a key can be replaced while
-the old one stays in ENCRYPTION_KEYS (or SECRET_KEY_FALLBACKS).
+The newest key of ENCRYPTION_KEYS, else SECRET_KEY, makes a fingerprint; to compare, those of all keys are made, so that
+a key can be replaced as long as the old one stays among ENCRYPTION_KEYS or SECRET_KEY_FALLBACKS.
 """
 
 import hmac
@@ -32,7 +32,7 @@ def number_fingerprints(number: str) -> list[str]:
 
 @lru_cache(maxsize=8)
 def _keys(encryption_keys: tuple[str, ...], secret_key: str, fallbacks: tuple[str, ...]) -> list[bytes]:
-    secrets = encryption_keys or (secret_key, *fallbacks)
+    secrets = (*encryption_keys, secret_key, *fallbacks)
     return [
         HKDF(algorithm=SHA256(), length=32, salt=None, info=b"phonegoggles fingerprints").derive(secret.encode())
         for secret in secrets
