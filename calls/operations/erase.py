@@ -35,7 +35,7 @@ from calls.models import (
 from calls.models.calls import EVENT_COLUMNS, event_from_row
 from calls.models.fingerprints import fingerprints, number_fingerprints
 from calls.operations.annotate import tell_of_changes
-from calls.operations.erased import change_event, identities
+from calls.operations.erased import change_events, identities
 from calls.operations.rebuild import mend
 from calls.operations.recordings import ERASED_WHY, delete_recording
 from calls.operations.scrub import holding, places, scrub, stretches
@@ -199,6 +199,8 @@ def _erase_calls_once(erasure: Erasure, ids: Sequence[UUID]) -> int:
             for pk, external_id, ended_at in calls.values_list("pk", "external_id", "ended_at")
         }
         touched, of_number = set(), set()
+        changed: dict[int, Event] = {}
+        said: list[ErasedEvent] = []
         for call, row_id, event in _events_of({pk: name for pk, (name, _) in names.items() if pk not in erasure.seen}):
             hidden = hide(event, erasure.find)
             if hidden is event:
@@ -209,12 +211,9 @@ def _erase_calls_once(erasure: Erasure, ids: Sequence[UUID]) -> int:
             named = not event.same_fact(hidden)
             if named or hidden.transfer_to != event.transfer_to:
                 of_number.add(call)
-            if not erasure.dry_run:
-                change_event(row_id, hidden)
-                if named:
-                    ErasedEvent.objects.bulk_create(
-                        [ErasedEvent(event_id=row_id, fingerprint=identities(event)[0])], ignore_conflicts=True
-                    )
+            changed[row_id] = hidden
+            if named:
+                said.append(ErasedEvent(event_id=row_id, fingerprint=identities(event)[0]))
         erasure.counts["calls"] += len(of_number)
         erasure.counts["calls that mention it"] += len(touched - of_number)
         erasure.counts["ids left"] += sum(
@@ -226,6 +225,8 @@ def _erase_calls_once(erasure: Erasure, ids: Sequence[UUID]) -> int:
             erasure.of_number |= of_number
         elif touched and erasure.receipt is not None:
             receipt = erasure.receipt
+            change_events(changed)
+            ErasedEvent.objects.bulk_create(said, ignore_conflicts=True)
             ErasedCall.objects.bulk_create(
                 [ErasedCall(call_id=call, receipt=receipt) for call in sorted(touched)], ignore_conflicts=True
             )

@@ -14,6 +14,8 @@ from calls.domain.state import CallState
 from calls.models import CallEvent, ErasedCall, ErasedEvent
 from calls.models.fingerprints import fingerprints, number_fingerprints
 
+ROWS_AT_ONCE = 200
+
 
 def identities(event: Event) -> list[str]:
     """Return the fingerprints, the newest key's first, of what makes two events the same (`Event.same_fact`)."""
@@ -64,16 +66,24 @@ def _finder(names: Mapping[str, str]) -> Find:
 
 def _store(event: Event, hidden: Event) -> None:
     row = CallEvent.objects.only("pk").get(source=event.source, event_id=event.event_id)
-    change_event(row.pk, hidden)
+    change_events({row.pk: hidden})
     if not event.same_fact(hidden):
         ErasedEvent.objects.create(event_id=row.pk, fingerprint=identities(event)[0])
 
 
-def change_event(pk: int, hidden: Event) -> None:
-    """Store what is left of an event without the number."""
-    CallEvent.objects.filter(pk=pk).update(
-        calling_number=hidden.calling_number,
-        called_number=hidden.called_number,
-        transfer_to=hidden.transfer_to,
-        metadata=hidden.metadata or None,
-    )
+def change_events(hidden: Mapping[int, Event]) -> None:
+    """Store what is left of events, given by the keys of their rows, without a number."""
+    rows = [
+        CallEvent(
+            pk=pk,
+            calling_number=event.calling_number,
+            called_number=event.called_number,
+            transfer_to=event.transfer_to,
+            metadata=event.metadata,
+        )
+        for pk, event in hidden.items()
+    ]
+    CallEvent.objects.bulk_update(rows, ["calling_number", "called_number", "transfer_to"], batch_size=ROWS_AT_ONCE)
+    # Where there is none, it stays NULL.
+    with_metadata = [row for row in rows if row.metadata]
+    CallEvent.objects.bulk_update(with_metadata, ["metadata"], batch_size=ROWS_AT_ONCE)
