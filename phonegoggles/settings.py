@@ -24,6 +24,8 @@ DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.required("SECRET_KEY", "it signs sessions and cursors; make one with `openssl rand -hex 32`")
 if not DEBUG and len(SECRET_KEY) < 50:
     raise env.refuse("SECRET_KEY", "is shorter than 50 characters")
+# Earlier ones, while sessions and fingerprints made with them are still about.
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
 if not DEBUG and not ALLOWED_HOSTS:
@@ -246,6 +248,10 @@ REAP_HELD_AFTER = env.age("REAP_HELD_AFTER", "4h")
 QUARANTINE_KEEP = env.age("QUARANTINE_KEEP", "30d")
 QUARANTINE_ROWS = env.number("QUARANTINE_ROWS", 10_000)
 QUARANTINE_BYTES = env.number("QUARANTINE_BYTES", 32 * 1024 * 1024)
+
+# Whether it is written down who looked at which number's calls, and how long `manage.py purge_access_log` keeps that.
+ACCESS_LOG = env.flag("ACCESS_LOG", True)
+ACCESS_LOG_KEEP = env.age("ACCESS_LOG_KEEP", "365d")
 
 # Where files of recordings are kept: a folder, or a bucket of an S3-compatible store (see STORAGES); and how
 # large one may be, in bytes. Who we are at the store, its client finds where it always does (AWS_ACCESS_KEY_ID, ...).

@@ -17,6 +17,7 @@ os.environ.update(
     # However slow the machine is, what is remembered of a token stays so for a whole test.
     TOKEN_CACHE_SECONDS="3600",
     METRICS_ALLOW="",
+    ACCESS_LOG="false",
 )
 
 from phonegoggles.settings import *  # noqa: F403

@@ -40,6 +40,7 @@ from calls.admin.filters import (
     StatusFilter,
 )
 from calls.admin.latest import other_calls_of
+from calls.admin.looks import WritesLooksDown
 from calls.admin.paging import KeysetAdmin, Search
 from calls.admin.picture import picture_of
 from calls.admin.player import recordings_of
@@ -48,11 +49,13 @@ from calls.admin.span_filter import AnsweredFilter, SpanFilter
 from calls.admin.timeline import EVENTS_A_PAGE, events_of, page_number, pages_of, timeline_of
 from calls.domain.vocabulary import Anomaly
 from calls.models import Call
+from calls.models.access_log import Look
+from calls.operations.access_log import looked_at
 from calls.operations.annotate import annotate
 
 
 @admin.register(Call)
-class CallAdmin(ExportsCSV, KeysetAdmin):
+class CallAdmin(WritesLooksDown, ExportsCSV, KeysetAdmin):
     """Every call, the latest start first."""
 
     class Media:
@@ -187,6 +190,8 @@ class CallAdmin(ExportsCSV, KeysetAdmin):
             context |= self._events_of(request, obj)
             context |= explained(obj)
             context["other_calls"] = other_calls_of(obj)
+            parties = [obj.calling_number, obj.called_number]
+            looked_at(request.user, filter(None, parties), what=Look.ADMIN_CALL, at=timezone.now(), call_id=obj.pk)
         response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **options)
         return response
 

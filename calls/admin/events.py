@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 from calls.admin.display import NOTHING, call_link, moment, plain, pretty, short, whole
 from calls.admin.export import Column, ExportsCSV, plainly, utc
 from calls.admin.filters import PeriodFilter, WordFilter
+from calls.admin.looks import WritesLooksDown
 from calls.admin.paging import KeysetAdmin, Search
 from calls.admin.search import find_events
 from calls.domain.vocabulary import EventType, Source
@@ -58,7 +59,7 @@ class SourceFilter(WordFilter):
 
 
 @admin.register(CallEvent)
-class CallEventAdmin(ExportsCSV, KeysetAdmin):
+class CallEventAdmin(WritesLooksDown, ExportsCSV, KeysetAdmin):
     """Every event that was reported, the latest arrival first."""
 
     list_display = (

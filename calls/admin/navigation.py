@@ -11,11 +11,13 @@ from django.templatetags.static import static
 from django.urls import reverse
 
 from calls.models import (
+    AccessLogEntry,
     AccessToken,
     Call,
     CallEvent,
     CallRecording,
     Client,
+    ErasureReceipt,
     RefusedReport,
     SIPConfiguration,
     WebhookSource,
@@ -48,6 +50,13 @@ MENU: list[tuple[str, list[tuple[type[Model] | str, str, str]]]] = [
             (Group, "Groups", "groups"),
             (AccessToken, "Access tokens", "key"),
             (AccessAttempt, "Failed sign-ins", "block"),
+        ],
+    ),
+    (
+        "Privacy",
+        [
+            (AccessLogEntry, "Looks at numbers", "visibility"),
+            (ErasureReceipt, "Erasures", "ink_eraser"),
         ],
     ),
 ]

@@ -21,7 +21,9 @@ from calls.admin.zones import zone_names, zone_of
 from calls.domain.number_facts import facts_of
 from calls.domain.numbers import canonical, formatted
 from calls.models import Call, ClientNumber
+from calls.models.access_log import Look
 from calls.models.calls import ID_LENGTH
+from calls.operations.access_log import looked_at
 from calls.queries.history import is_known
 from calls.queries.missed import MissedFilter, missed_calls
 from calls.queries.numbers import CALLS_AT_MOST, WINDOW, NumberFigures, counterparties_of, figures_of
@@ -43,6 +45,7 @@ def number_page(request: HttpRequest, address: str = "") -> HttpResponse:
     if (other := _other_spelling(address)) is not None:
         return HttpResponseRedirect(number_url(other))
     at, zone = timezone.now(), zone_of(request)
+    looked_at(request.user, [address], what=Look.ADMIN_NUMBER, at=at)
     figures = figures_of(address, at=at, zone=zone)
     context = {
         **admin.site.each_context(request),

@@ -4,6 +4,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
+from django.utils import timezone
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -37,8 +38,10 @@ from calls.domain.vocabulary import (
     Direction,
     EventType,
 )
-from calls.models import Call
+from calls.models import Call, ClientNumber
+from calls.models.access_log import Look
 from calls.operations import control
+from calls.operations.access_log import looked_at
 from calls.operations.control import Button, KnownCall
 from calls.operations.idempotency import Told
 from calls.queries.calls import all_calls, matching, with_anomaly, with_number, with_recording, with_status
@@ -121,6 +124,9 @@ class CreateCall(serializers.Serializer[Any]):
     notes = Text(required=False, allow_blank=True)
 
 
+# An integer column holds no larger ids.
+MOST_DIGITS_OF_ID = 19
+
 TIMES = {
     "started_at": EventType.INITIATED,
     "ringing_at": EventType.RINGING,
@@ -151,6 +157,7 @@ class CallLogs(ButtonView, ListAPIView[Call]):
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Answer with a page of calls, newest first."""
+        _write_down_look(request)
         return self.list(request, *args, **kwargs)
 
     @extend_schema(
@@ -166,6 +173,17 @@ class CallLogs(ButtonView, ListAPIView[Call]):
         given = CreateCall(data=request.data)
         given.is_valid(raise_exception=True)
         return self.press(request, lambda button: _create(button, given.validated_data))
+
+
+def _write_down_look(request: Request) -> None:
+    """Write down whose calls are looked at where the list is that of some number; a search for names is of none."""
+    asked = request.query_params
+    numbers = [asked["number"]] if asked.get("number") else []
+    if asked.get("search", "").startswith(tuple("+0123456789")):
+        numbers.append(asked["search"])
+    if (client := asked.get("client", "")).isascii() and client.isdigit() and len(client) < MOST_DIGITS_OF_ID:
+        numbers += ClientNumber.objects.filter(client=int(client)).values_list("number", flat=True)
+    looked_at(request.user, numbers, what=Look.CALL_LIST, at=timezone.now())
 
 
 def _create(button: Button, given: dict[str, Any]) -> Told:
@@ -206,4 +224,6 @@ class CallLog(ButtonView):
         """Answer with the call, by our UUID or by its external id."""
         at = instant(request, "as_of")
         call = the_call(id)
+        parties = [call.calling_number, call.called_number]
+        looked_at(request.user, filter(None, parties), what=Look.CALL, at=timezone.now(), call_id=call.pk)
         return Response(CallDetailRepresentation(call).data if at is None else detail_as_of(call, at))

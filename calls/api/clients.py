@@ -14,6 +14,8 @@ from calls.api.pages import KeysetPagination
 from calls.api.representations import CallRepresentation
 from calls.domain.numbers import is_e164, suggest_e164
 from calls.models import Call, Client, ClientNumber
+from calls.models.access_log import Look
+from calls.operations.access_log import looked_at
 from calls.operations.clients import NumberTaken, delete_client, set_numbers
 from calls.queries.calls import all_calls
 from calls.web.errors import Invalid
@@ -179,4 +181,6 @@ class ClientCallHistory(ListAPIView[Call]):
     def get_queryset(self) -> QuerySet[Call]:
         """Return the client's calls; raise 404 for an unknown client."""
         client = get_object_or_404(Client.objects.all(), pk=self.kwargs["id"])
+        numbers = client.numbers.values_list("number", flat=True)  # read only if the log is on
+        looked_at(self.request.user, numbers, what=Look.CLIENT_HISTORY, at=timezone.now())
         return all_calls().filter(client=client)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -16,6 +17,8 @@ from calls.api.representations import CallDetailRepresentation, EventRepresentat
 from calls.domain.explain import Effect, Explanation, Reason
 from calls.domain.vocabulary import Anomaly
 from calls.models import Call, CallEvent
+from calls.models.access_log import Look
+from calls.operations.access_log import looked_at
 from calls.queries.calls import recordings_of
 from calls.queries.evidence import call_as_of, events_received, explanation_of
 from calls.web.parameters import instant
@@ -124,6 +127,8 @@ class Explain(APIView):
         """Answer with a reason for each field and the effect of each event."""
         at = instant(request, "as_of")
         call = the_call(id)
+        parties = [call.calling_number, call.called_number]
+        looked_at(request.user, filter(None, parties), what=Look.CALL, at=timezone.now(), call_id=call.pk)
         events = events_received(call) if at is None else received_by(call, at)
         told = explanation_of(call, events)
         # Both are in the events' order.

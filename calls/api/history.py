@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotFound
@@ -14,6 +15,8 @@ from rest_framework.views import APIView
 from calls.domain.history import HistoryEntry, Label
 from calls.domain.instants import write_instant
 from calls.domain.numbers import is_e164, suggest_e164
+from calls.models.access_log import Look
+from calls.operations.access_log import looked_at
 from calls.queries.history import HistoryFilter, Line, Place, history_of, is_known, whole_history_of
 from calls.web.csv import csv_response
 from calls.web.cursors import Cursor, link_header, read_cursor, write_cursor
@@ -108,6 +111,8 @@ class CallHistory(APIView):
         """Answer with a page of the history, or all of it as CSV."""
         wanted = _wanted(request, read_number(number))
         as_csv = choice(request, "format", {"json": False, "csv": True}, False)
+        look = Look.HISTORY_EXPORT if as_csv else Look.HISTORY
+        looked_at(request.user, [wanted.number], what=look, at=timezone.now())
         limit = whole_number(request, "limit", default=DEFAULT_LIMIT, most=MOST)
         cursor = None
         if not as_csv and (text := request.query_params.get("cursor")) is not None:

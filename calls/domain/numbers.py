@@ -13,6 +13,9 @@ import phonenumbers
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SEPARATORS = re.compile(r"[\s().\-/\u2010-\u2015\u00a0]+")
 _URI_PREFIX = re.compile(r"(?:tel|sips?):", re.IGNORECASE)
+# How the pseudonyms of erased numbers begin; an own number stays known as one, or calls would change direction.
+ERASED = "erased-"
+ERASED_OWN = "erased-own-"
 
 
 def is_e164(text: str) -> bool:
@@ -50,7 +53,8 @@ def canonical(address: str) -> str:
 @lru_cache(maxsize=64)
 def own_prefixes(own_numbers: tuple[str, ...]) -> tuple[str, ...]:
     """Return how the organisation's numbers begin, as they are configured."""
-    return tuple(number.strip().rstrip("*") for number in own_numbers if number.strip().rstrip("*"))
+    beginnings = [number.strip().rstrip("*") for number in own_numbers if number.strip().rstrip("*")]
+    return (*beginnings, ERASED_OWN) if beginnings else ()
 
 
 def is_own(number: str, own_numbers: tuple[str, ...]) -> bool:

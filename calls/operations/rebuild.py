@@ -64,11 +64,11 @@ def rebuild(
         if not ids:
             return
         suspects = [difference.call for difference, _ in _compare(ids, lock=False)]
-        yield Progress(ids[-1], len(ids), _mend(suspects, at=at, dry_run=dry_run) if suspects else [])
+        yield Progress(ids[-1], len(ids), mend(suspects, at=at, dry_run=dry_run) if suspects else [])
         after = ids[-1]
 
 
-def _mend(ids: Sequence[UUID], *, at: datetime, dry_run: bool) -> list[Difference]:
+def mend(ids: Sequence[UUID], *, at: datetime, dry_run: bool) -> list[Difference]:
     """Look at calls again while nobody can change them, write back those that differ, and return these."""
     with write_turn(), transaction.atomic():
         found = _compare(ids, lock=True)

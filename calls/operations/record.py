@@ -25,6 +25,7 @@ from calls.models import CallEvent
 from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row, state_values
 from calls.operations import statements
 from calls.operations.hours import note_changes
+from calls.operations.erased import hide_erased, repeats_erased
 from calls.operations.together import Committer
 from calls.operations.turns import write_turn
 from calls.realtime.announce import announce
@@ -155,6 +156,7 @@ def _record(events: Sequence[Event]) -> list[Outcome]:
     rows, added = statements.lock_and_add(list(by_call), [_event_row(event) for event in in_order])
     states = {call: state_from_row(row) for call, row in rows.items()}
     stored = _find_events([key for key in firsts if key not in added]) if len(added) < len(firsts) else {}
+    hide_erased(by_call, states, added)
 
     new, changed = _advance(by_call, states, added)
     made = statements.write_calls(
@@ -174,7 +176,7 @@ def _record(events: Sequence[Event]) -> list[Outcome]:
         if key in added:
             added.remove(key)
             outcomes.append(Outcome(Result.CREATED, states[event.call_uuid].status))
-        elif not event.same_fact(stored.get(key, firsts[key])):
+        elif not (event.same_fact(known := stored.get(key, firsts[key])) or repeats_erased(event, known)):
             outcomes.append(Outcome(Result.CONFLICT))
         elif event.call_uuid in states:
             outcomes.append(Outcome(Result.DUPLICATE, states[event.call_uuid].status))

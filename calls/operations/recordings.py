@@ -1,7 +1,7 @@
 """Recordings: begun and stopped by us, reported by recorders, given their files, and deleted."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -11,6 +11,7 @@ from django.core.files.storage import Storage
 from django.db import transaction
 from django.db.models import QuerySet
 
+from calls.domain.erasure import is_erased
 from calls.domain.recordings import FINISHED, RecordingStatus, advance
 from calls.models import Call, CallRecording
 
@@ -33,6 +34,9 @@ class RecordingReport:
 
 
 REPORTED = ("file_url", "file_path", "file_size", "duration", "format", "transcript", "transcript_confidence")
+
+
+ERASED_WHY = "a number of the call was erased"
 
 
 class UnknownRecording(LookupError):
@@ -71,7 +75,16 @@ def report_recording(call: Call, report: RecordingReport, *, at: datetime) -> Ca
     """
     with transaction.atomic():
         # Reports of one call take turns, so that two at once do not both make a recording.
-        Call.objects.select_for_update().get(pk=call.pk)
+        holder = Call.objects.select_for_update().get(pk=call.pk)
+        why = "reported as deleted"
+        if _is_erased(holder):
+            # Only that there was one is kept.
+            report = replace(
+                report,
+                status=RecordingStatus.DELETED,
+                **dict.fromkeys(("file_url", "file_path", "transcript", "transcript_confidence")),
+            )
+            why = ERASED_WHY
         recording = _meant(call, report) or CallRecording(call=call, created_at=at, updated_at=at)
         fresh = recording._state.adding
         present = RecordingStatus(recording.status)
@@ -86,7 +99,7 @@ def report_recording(call: Call, report: RecordingReport, *, at: datetime) -> Ca
                 changed = True
         recording.status = moved
         if moved is RecordingStatus.DELETED and present is not RecordingStatus.DELETED:
-            _forget(recording, why="reported as deleted", at=at)
+            _forget(recording, why=why, at=at)
         if changed:
             recording.updated_at = at
             recording.save()
@@ -103,7 +116,7 @@ def attach_file(
     try:
         with transaction.atomic():
             locked = CallRecording.objects.select_for_update().get(pk=recording.pk)
-            if locked.status == RecordingStatus.DELETED:
+            if locked.status == RecordingStatus.DELETED or _is_erased(locked.call):
                 raise UnknownRecording(str(recording.pk))
             old = str(locked.file.name) if locked.file else ""
             locked.file = stored
@@ -126,7 +139,7 @@ def set_transcript(
     """Set what was said, and how sure that is; raise UnknownRecording when it was deleted."""
     with transaction.atomic():
         locked = CallRecording.objects.select_for_update().get(pk=recording.pk)
-        if locked.status == RecordingStatus.DELETED:
+        if locked.status == RecordingStatus.DELETED or _is_erased(locked.call):
             raise UnknownRecording(str(recording.pk))
         locked.transcript, locked.transcript_confidence, locked.updated_at = transcript, confidence, at
         locked.save(update_fields=["transcript", "transcript_confidence", "updated_at"])
@@ -175,6 +188,11 @@ def _forget(recording: CallRecording, *, why: str, at: datetime) -> None:
     recording.file_url = recording.file_path = recording.transcript = ""
     recording.transcript_confidence = None
     recording.deleted_at, recording.deleted_why = at, why
+
+
+def _is_erased(call: Call) -> bool:
+    """Say whether a party of the call was erased: what was said in it is kept no more."""
+    return any(is_erased(address) for address in (call.calling_number, call.called_number, call.transfer_target))
 
 
 def _locked(call: Call) -> QuerySet[CallRecording]:

@@ -21,7 +21,7 @@ from calls.management.supervisor import Child, Supervisor
 from calls.queries.readiness import readiness
 
 # A request that waits for its commit holds a thread, and those who wait together are committed together.
-THREADS = 32
+THREADS = 64
 # A client that sends its headers more slowly than this is cut off, in milliseconds.
 HEADERS_MILLISECONDS = 10_000
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only to make a folder of our own in it

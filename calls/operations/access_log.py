@@ -1,0 +1,124 @@
+"""Writing down who looked at which number's calls, without making those who look wait.
+
+A look is put into a queue; a thread of the process writes what waits, some at a time, a moment later. So a read
+stays a read, also on SQLite, and never fails because of this log. What a process had in its queue when it was
+killed is lost: at most the last second of looks.
+"""
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from calls.models import AccessLogEntry
+from calls.models.access_log import Look
+from calls.models.fingerprints import number_fingerprints
+from calls.operations.turns import write_turn
+
+logger = logging.getLogger(__name__)
+
+# How long looks gather before they are written, in seconds.
+GATHER_SECONDS = 1.0
+# How many may wait while the database cannot be written to; the oldest give way, and that is logged.
+MOST_WAITING = 20_000
+BATCH = 500
+
+_waiting: "deque[AccessLogEntry]" = deque(maxlen=MOST_WAITING)
+_writing = threading.Lock()
+_wake = threading.Event()
+_thread: tuple[int, threading.Thread] | None = None
+_guard = threading.Lock()
+_lost = 0
+
+
+def looked_at(user: Any, numbers: Iterable[str], *, what: Look, at: datetime, call_id: UUID | None = None) -> None:
+    """Write down, soon, that a user looked at these numbers' calls; an empty number stands for all of them."""
+    global _lost
+    if not settings.ACCESS_LOG:
+        return
+    for number in dict.fromkeys(numbers):
+        if len(_waiting) == MOST_WAITING:
+            _lost += 1
+        _waiting.append(
+            AccessLogEntry(
+                at=at,
+                user_id=user.pk,
+                user_name=user.get_username()[:150],
+                what=what,
+                number_hmac=number_fingerprints(number)[0] if number else "",
+                call_id=call_id,
+            )
+        )
+    if _waiting:
+        _start()
+
+
+def flush() -> int:
+    """Write what waits, and return how much that was. What cannot be written waits on."""
+    global _lost
+    written = 0
+    with _writing:
+        while _waiting:
+            batch = [_waiting.popleft() for _ in range(min(BATCH, len(_waiting)))]
+            try:
+                with write_turn(), transaction.atomic():
+                    AccessLogEntry.objects.bulk_create(batch)
+            except Exception:
+                logger.exception("The access log could not be written; %d looks wait.", len(_waiting) + len(batch))
+                _waiting.extendleft(reversed(batch))
+                break
+            written += len(batch)
+        if _lost:
+            logger.error("%d looks were lost: the access log could not be written for too long.", _lost)
+            _lost = 0
+    return written
+
+
+def purge(*, before: datetime) -> Iterator[int]:
+    """Remove entries from before an instant; yields after each stretch how many there were."""
+    while True:
+        ids = list(AccessLogEntry.objects.filter(at__lt=before).order_by("at").values_list("pk", flat=True)[:BATCH])
+        if not ids:
+            return
+        with write_turn():
+            yield AccessLogEntry.objects.filter(pk__in=ids).delete()[0]
+
+
+def _start() -> None:
+    """See that this process has a thread that writes; a forked one begins without."""
+    global _thread
+    if _thread is None or _thread[0] != os.getpid() or not _thread[1].is_alive():
+        with _guard:
+            if _thread is None or _thread[0] != os.getpid() or not _thread[1].is_alive():
+                thread = threading.Thread(target=_write_on, name="access-log", daemon=True)
+                _thread = (os.getpid(), thread)
+                thread.start()
+    _wake.set()
+
+
+def _write_on() -> None:
+    while True:
+        _wake.wait()
+        time.sleep(GATHER_SECONDS)
+        _wake.clear()
+        try:
+            flush()
+        finally:
+            connection.close()
+        if _waiting:
+            _wake.set()
+
+
+@atexit.register
+def _flush_at_the_end() -> None:
+    if _waiting and _thread is not None and _thread[0] == os.getpid():
+        flush()
