@@ -5,8 +5,8 @@ from calls.models.access_log import AccessLogEntry
 from calls.models.calls import Call, CallEvent
 from calls.models.changes import CallChange
 from calls.models.clients import Client, ClientNumber
-from calls.models.hours import ChangedHour, HourFigures
 from calls.models.erasure import ErasedCall, ErasedEvent, ErasureReceipt
+from calls.models.hours import ChangedHour, HourFigures
 from calls.models.idempotency import IdempotentRequest
 from calls.models.quarantine import QuarantineShare, RefusedReport
 from calls.models.recordings import CallRecording
@@ -23,10 +23,10 @@ __all__ = [
     "ChangedHour",
     "Client",
     "ClientNumber",
-    "HourFigures",
     "ErasedCall",
     "ErasedEvent",
     "ErasureReceipt",
+    "HourFigures",
     "IdempotentRequest",
     "QuarantineShare",
     "RefusedReport",

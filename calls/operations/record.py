@@ -24,8 +24,8 @@ from calls.domain.vocabulary import CallStatus
 from calls.models import CallEvent
 from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row, state_values
 from calls.operations import statements
-from calls.operations.hours import note_changes
 from calls.operations.erased import hide_erased, repeats_erased
+from calls.operations.hours import note_changes
 from calls.operations.together import Committer
 from calls.operations.turns import write_turn
 from calls.realtime.announce import announce
