@@ -25,7 +25,9 @@ START_SECONDS = 90
 
 def environment(url: str, **more: str) -> dict[str, str]:
     """Return the environment of an installation on a database; GROUP_COMMIT and the like come from outside."""
-    passed = {name: value for name, value in os.environ.items() if name not in {"DEBUG", "OWN_NUMBERS"}}
+    # What pytest's settings have put there is not how the service runs.
+    ours = {"DEBUG", "OWN_NUMBERS", "DATABASE_POOL", "TOKEN_CACHE_SECONDS"}
+    passed = {name: value for name, value in os.environ.items() if name not in ours}
     knobs = {"PYTHON_DOTENV_DISABLED": "true", "DJANGO_SETTINGS_MODULE": "phonegoggles.settings"}
     knobs |= {"SECRET_KEY": "faults-only-" + "x" * 50, "ALLOWED_HOSTS": "127.0.0.1", "HTTPS": "false"}
     return {**passed, **knobs, "DATABASE_URL": url, "THROTTLE_FAILED_AUTH": "", **more}

@@ -22,7 +22,7 @@ FALLBACK = ("tests/domain", "tests/operations", "tests/ingest/test_process_event
 LEFT_BEHIND = shutil.ignore_patterns(
     ".git", ".venv", "__pycache__", "*.sqlite3*", ".env", "media", ".*_cache", ".hypothesis"
 )
-FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+(?: \S+\])?)", re.MULTILINE)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 MOST_SECONDS = 600
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 STATE, EVENTS, WORDS = "calls/domain/state.py", "calls/domain/events.py", "calls/domain/vocabulary.py"
 RECORD, STATEMENTS = "calls/operations/record.py", "calls/operations/statements.py"
-PROPERTIES = ("tests/domain/test_state_properties.py",)
-SEQUENCES = ("tests/domain/test_state.py",)
+# The table of sequences first: it is quick, and says more than an example that was made up.
+PROPERTIES = ("tests/domain/test_state.py", "tests/domain/test_state_properties.py")
 WRITING = ("tests/operations/test_record.py",)
 TOGETHER = ("tests/operations/test_record_concurrently.py",)
 
