@@ -60,6 +60,7 @@ class _Look(threading.Thread, Generic[T]):
         self._connection = _connection_apart()
 
     def run(self) -> None:
+        """Look once."""
         try:
             try:
                 self._found = self._look(self._connection)
@@ -73,6 +74,7 @@ class _Look(threading.Thread, Generic[T]):
             self._done.set()
 
     def is_fresh(self) -> bool:
+        """Say whether what was found is still good."""
         return self._ended_at is not None and monotonic() - self._ended_at < FRESH_SECONDS
 
     def result(self) -> T | None:
