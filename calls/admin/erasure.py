@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action
 
 from calls.admin.display import NOTHING, label, moment, whole
+from calls.admin.export import Column, ExportsCSV, plainly, utc
 from calls.admin.keyset import Branch
 from calls.admin.paging import KeysetAdmin, Search
 from calls.models import ErasureReceipt
@@ -81,7 +82,7 @@ def _run_for_a_while(erasure: Erasure) -> bool:
 
 
 @admin.register(ErasureReceipt)
-class ErasureReceiptAdmin(KeysetAdmin):
+class ErasureReceiptAdmin(ExportsCSV, KeysetAdmin):
     """Every erasure, the latest first."""
 
     list_display = ("shown_state", "begun", "asked_by_name", "pseudonym", "shown_counts")
@@ -89,6 +90,7 @@ class ErasureReceiptAdmin(KeysetAdmin):
     search_fields = ("number_hmac",)
     search_help_text = "Number, exactly: was it erased?"
     actions_list = ("erase_a_number",)
+    export_name = "erasures"
     fieldsets = (
         (
             "Erasure",
@@ -111,6 +113,11 @@ class ErasureReceiptAdmin(KeysetAdmin):
         except NotErasable:
             number = text.strip()
         return Search([Branch(Q(number_hmac=one)) for one in number_fingerprints(number)])
+
+    def export_columns(self, request: HttpRequest) -> list[Column]:
+        """Return what is written of each erasure."""
+        times = (utc("began_at"), utc("finished_at"))
+        return [plainly("id"), *times, plainly("asked_by_name"), plainly("number_hmac"), plainly("pseudonym")]
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[ErasureReceipt]", search_term: str

@@ -54,6 +54,9 @@ def test_a_receipt_is_found_by_the_number() -> None:
     browser.post(PAGE, {"number": NUMBER, "again": NUMBER})
     assert len(rows_of(browser.get(RECEIPTS, {"q": "+1 202 555 0123"}))) == 1
     assert rows_of(browser.get(RECEIPTS, {"q": "+12025550124"})) == []
+    lines = b"".join(browser.get(f"{RECEIPTS}export.csv")).decode().splitlines()
+    assert len(lines) == 2
+    assert ErasureReceipt.objects.get().number_hmac in lines[1]
 
 
 def test_what_takes_longer_is_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
