@@ -129,7 +129,7 @@ def test_a_lost_connection_is_opened_again() -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-            assert cursor.rowcount == 1
+            assert cursor.rowcount >= 1  # the committer's; and the bell's, which rings from a thread of its own
         assert record([build_event("dtmf")])[0].result is Result.CREATED
     assert Call.objects.get().version == 4
 
