@@ -104,6 +104,10 @@ MUTATIONS: dict[str, Mutation] = {
         (
             ("elif event.same_fact(stored.get(key, firsts[key])):", "elif True:"),
             ("elif not event.same_fact(stored.get(key, firsts[key])):", "elif False:"),
+            (
+                "elif not (event.same_fact(known := stored.get(key, firsts[key])) or repeats_erased(event, known)):",
+                "elif False:",
+            ),
         ),
         WRITING,
     ),

@@ -163,6 +163,12 @@ def test_whatever_was_acknowledged_while_it_stopped_is_stored_once() -> None:
     assert healthy()
 
 
+def is_over(pid: int) -> bool:
+    """Say whether a process runs no more; whoever adopted it may not have asked for its end yet."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return listed.stdout.strip()[:1] in ("", "Z")
+
+
 def test_a_server_that_dies_is_started_again_and_leaves_nothing_behind() -> None:
     with both_servers() as (requests, sockets, server):
         for word, address in (("granian", requests), ("serve_asgi", sockets)):
@@ -173,9 +179,7 @@ def test_a_server_that_dies_is_started_again_and_leaves_nothing_behind() -> None
                 pid != dead and word in words for pid, words in children_of(server.pid).items()
             ))  # fmt: skip
             until(lambda address=address: lives(address))  # type: ignore[misc]
-            for worker in workers:
-                with pytest.raises(ProcessLookupError):
-                    os.kill(worker, 0)
+            until(lambda workers=workers: all(map(is_over, workers)))  # type: ignore[misc]
         server.send_signal(signal.SIGTERM)
         assert server.wait(PATIENCE) == 0
         assert not lives(requests)
