@@ -87,7 +87,9 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait for its first answer."""
-        words = f"-m granian --interface wsgi --workers {self._workers} --blocking-threads 64 --respawn-failed-workers"
+        words = f"-m granian --interface wsgi --workers {self._workers} --blocking-threads 64"
+        # By default the server gives up when workers die faster than it waits between two starts, 3.5 s.
+        words += " --respawn-failed-workers --respawn-interval 0.1"
         self._process = subprocess.Popen(
             [sys.executable, *words.split(), "--port", str(self.port), "phonegoggles.wsgi:application"],
             cwd=self._root,
