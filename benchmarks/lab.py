@@ -118,11 +118,17 @@ class Lab:
         return done.stdout
 
     @contextmanager
-    def server(self, *, workers: int = WORKERS, threads: int = THREADS, **settings: str) -> Iterator["Server"]:
-        """Start granian, as in production, and stop it at the end."""
+    def server(
+        self, *, workers: int = WORKERS, threads: int = THREADS, wsgi: bool = False, **settings: str
+    ) -> Iterator["Server"]:
+        """Start granian, as in production or as a plain WSGI server, and stop it at the end."""
         port = free_port()
-        words = f"-m granian --interface wsgi --workers {workers} --blocking-threads {threads} --port {port}"
-        words += " --backpressure 256 --no-access-log --log-level error phonegoggles.wsgi:application"
+        words = f"-m granian --workers {workers} --port {port} --backpressure 256 --no-access-log --log-level error "
+        if wsgi:
+            words += f"--interface wsgi --blocking-threads {threads} phonegoggles.wsgi:application"
+        else:
+            words += "--interface rsgi phonegoggles.rsgi:application"
+            settings["SERVE_THREADS"] = str(threads)
         process = subprocess.Popen(
             [sys.executable, *words.split()], cwd=ROOT, env={**self.environ, **settings}, stdout=subprocess.DEVNULL
         )

@@ -95,8 +95,8 @@ class Lab:
 
     def requests(self) -> Any:
         """Run the server of requests, as in production."""
-        words = "-m granian --interface wsgi --workers 2 --blocking-threads 16 --no-access-log --log-level error"
-        return self.serve(*words.split(), "--port", "PORT", "phonegoggles.wsgi:application")
+        words = "-m granian --interface rsgi --workers 2 --no-access-log --log-level error"
+        return self.serve(*words.split(), "--port", "PORT", "phonegoggles.rsgi:application")
 
     def sockets(self) -> Any:
         """Run a server of sockets."""

@@ -62,7 +62,7 @@ class Connection:
             at = f"2024-04-01T12:00:{second:02}Z"
         return (
             f'{{"event_id":"{self.name}-{self.turn}","call_id":"{call_id}","event":"{word}",'
-            f'"calling_number":"+1202555{call % 10000:04}","called_number":"+4930{self.turn % 100000:06}",'
+            f'"calling_number":"+1202555{call % 10000:04}","called_number":"+4930{call % 100000:06}",'
             f'"created_at":"{at}"}}'
         ).encode()
 

@@ -133,6 +133,8 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
 else:
     raise env.refuse("DATABASE_URL", "must be a postgresql:// or sqlite:// address")
 
+# Requests that Django answers at once, in each process (phonegoggles/gateway.py); `serve --threads` sets it.
+SERVE_THREADS = env.number("SERVE_THREADS", 64)
 # Single events with a token are taken before Django's middleware (calls/ingest/shortcut.py).
 INGEST_SHORTCUT = env.flag("INGEST_SHORTCUT", True)
 # Requests that wait at the same moment are committed together, over one connection of the process's own.

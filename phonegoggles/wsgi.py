@@ -1,14 +1,9 @@
-"""The web entry for requests: `granian --interface wsgi phonegoggles.wsgi:application`."""
+"""The entry for any WSGI server, without the shortcut that `phonegoggles.rsgi` has."""
 
 import os
 
-from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "phonegoggles.settings")
 
-django = get_wsgi_application()
-
-from calls.ingest.shortcut import Application, Shortcut  # noqa: E402 - needs the apps to be ready
-
-application: Application = Shortcut(django) if settings.INGEST_SHORTCUT else django
+application = get_wsgi_application()

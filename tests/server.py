@@ -56,8 +56,9 @@ def production_server(
     *, workers: int = 2, port: int | None = None, kill: bool = False, **environment: str
 ) -> Iterator[str]:
     """Start granian as the README says, yield its address, and stop it: politely, or as a crash would (`kill`)."""
-    command = f"-m granian --interface wsgi --workers {workers} --blocking-threads 8 --port PORT"
-    with _server([*command.split(), "phonegoggles.wsgi:application"], environment, port=port, kill=kill) as (
+    command = f"-m granian --interface rsgi --workers {workers} --port PORT"
+    environment = {"SERVE_THREADS": "8", **environment}
+    with _server([*command.split(), "phonegoggles.rsgi:application"], environment, port=port, kill=kill) as (
         address,
         _,
     ):

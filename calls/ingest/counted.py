@@ -9,6 +9,7 @@ from calls.domain.events import Event
 from calls.metrics import COMMIT, EVENTS, LAG, Later
 from calls.operations import record as writing
 from calls.operations.record import Outcome, Result
+from calls.operations.together import Tell
 
 
 class _Recorded(NamedTuple):
@@ -19,19 +20,31 @@ class _Recorded(NamedTuple):
     seconds: float
 
 
-def record(events: Sequence[Event], *, dry_run: bool = False, final: bool = True, **options: Any) -> list[Outcome]:
-    """Write reported events down as `operations.record.record` does, and have counted what became of them.
-
-    Where this is not `final`, a conflict is not counted: whoever asks will ask again.
-    """
+def record(events: Sequence[Event], *, dry_run: bool = False, **options: Any) -> list[Outcome]:
+    """Write reported events down as `operations.record.record` does, and have counted what became of them."""
     began = perf_counter()
     outcomes = writing.record(events, dry_run=dry_run, **options)
-    if events and not dry_run and (final or outcomes[0].result is not Result.CONFLICT):
+    if events and not dry_run:
         kept: Sequence[Outcome] = outcomes
         if options.get("together") and any(outcome.result is Result.CONFLICT for outcome in outcomes):
             kept = [Outcome(Result.CONFLICT)] * len(events)  # nothing of it was stored
         _later.add(_Recorded(events, kept, perf_counter() - began))
     return outcomes
+
+
+def record_soon(events: Sequence[Event], tell: Tell[Outcome]) -> None:
+    """Have an event written down as `operations.record.record_soon` does, and counted; not if it is a conflict.
+
+    Whoever asks will ask again about a conflict.
+    """
+    began = perf_counter()
+
+    def count_and_tell(outcomes: list[Outcome], error: BaseException | None) -> None:
+        if error is None and outcomes[0].result is not Result.CONFLICT:
+            _later.add(_Recorded(events, outcomes, perf_counter() - began))
+        tell(outcomes, error)
+
+    writing.record_soon(events, count_and_tell)
 
 
 def _count(reports: list[_Recorded]) -> None:

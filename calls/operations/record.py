@@ -26,7 +26,7 @@ from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, stat
 from calls.operations import statements
 from calls.operations.erased import hide_erased, repeats_erased
 from calls.operations.hours import note_changes
-from calls.operations.together import Committer
+from calls.operations.together import Committer, Tell
 from calls.operations.turns import write_turn
 from calls.realtime.announce import announce
 
@@ -84,6 +84,14 @@ def record(events: Sequence[Event], *, dry_run: bool = False, together: bool = F
     if settings.GROUP_COMMIT and small and not (dry_run or together or connection.in_atomic_block):
         return committer.submit(events)
     return _record_alone(events, dry_run=dry_run, together=together)
+
+
+def record_soon(events: Sequence[Event], tell: Tell[Outcome]) -> None:
+    """Have a few events written down as `record` does, together with others; `tell` hears what became of each.
+
+    Nobody waits here, so this is for an event loop. `tell` is called by the thread that commits, after the commit.
+    """
+    committer.submit_soon(events, tell)
 
 
 def _record_alone(events: Sequence[Event], *, dry_run: bool = False, together: bool = False) -> list[Outcome]:

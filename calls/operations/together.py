@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Condition, Lock, Thread, current_thread
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from django.db import connection
 
@@ -27,24 +27,24 @@ COMPANY_TURNS = 3
 
 T = TypeVar("T")
 R = TypeVar("R")
+# Takes what became of a request's things, or what went wrong with them; must neither wait nor fail.
+Tell: TypeAlias = Callable[[list[R], BaseException | None], object]
 
 
 class _Waiting(Generic[T, R]):
     """One request's things, and what became of them."""
 
-    __slots__ = ("done", "error", "results", "things")
+    __slots__ = ("ended", "tell", "things")
 
-    def __init__(self, things: Sequence[T]) -> None:
+    def __init__(self, things: Sequence[T], tell: Tell[R]) -> None:
         self.things = things
-        self.results: list[R] = []
-        self.error: BaseException | None = None
-        self.done = Lock()
-        self.done.acquire()
+        self.tell = tell
+        self.ended = False
 
     def end(self, results: list[R], error: BaseException | None = None) -> None:
         """Let the request go."""
-        self.results, self.error = results, error
-        self.done.release()
+        self.ended = True
+        self.tell(results, error)
 
 
 class Committer(Generic[T, R]):
@@ -63,9 +63,25 @@ class Committer(Generic[T, R]):
         """Return what became of these things, once they are committed; raise what went wrong with them."""
         if current_thread() is self._thread:  # what a commit has set off cannot wait for itself
             return self._write(things)
-        waiting: _Waiting[T, R] = _Waiting(things)
+        done = Lock()
+        done.acquire()
+        became: list[tuple[list[R], BaseException | None]] = []
+
+        def tell(results: list[R], error: BaseException | None) -> None:
+            became.append((results, error))
+            done.release()
+
+        self.submit_soon(things, tell)
+        done.acquire()
+        [(results, error)] = became
+        if error is not None:
+            raise error
+        return results
+
+    def submit_soon(self, things: Sequence[T], tell: Tell[R]) -> None:
+        """Have things written, and their fate told by the thread that commits; does not wait."""
         with self._condition:
-            self._queue.append(waiting)
+            self._queue.append(_Waiting(things, tell))
             # A fork leaves a thread behind that is not alive in the child.
             if self._thread is None or not self._thread.is_alive():
                 self._stopping = False
@@ -73,10 +89,6 @@ class Committer(Generic[T, R]):
                 self._thread.start()
             elif len(self._queue) >= self._wanted:
                 self._condition.notify()
-        waiting.done.acquire()
-        if waiting.error is not None:
-            raise waiting.error
-        return waiting.results
 
     def stop(self) -> None:
         """Let what is waiting be written, and end the thread and its connection."""
@@ -96,7 +108,7 @@ class Committer(Generic[T, R]):
                     self._commit(group)
                 except BaseException as error:  # whatever it is, nobody may be left waiting
                     for waiting in group:
-                        if waiting.done.locked():
+                        if not waiting.ended:
                             waiting.end([], error)
                 company = len(group) + len(self._queue)
         finally:

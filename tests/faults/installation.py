@@ -87,11 +87,11 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait for its first answer."""
-        words = f"-m granian --interface wsgi --workers {self._workers} --blocking-threads 64"
+        words = f"-m granian --interface rsgi --workers {self._workers}"
         # By default the server gives up when workers die faster than it waits between two starts, 3.5 s.
         words += " --respawn-failed-workers --respawn-interval 0.1"
         self._process = subprocess.Popen(
-            [sys.executable, *words.split(), "--port", str(self.port), "phonegoggles.wsgi:application"],
+            [sys.executable, *words.split(), "--port", str(self.port), "phonegoggles.rsgi:application"],
             cwd=self._root,
             env=self._environment,
             stdout=self._log,

@@ -70,7 +70,9 @@ def lives(address: str) -> bool:
 
 def children_of(pid: int) -> dict[int, str]:
     """Return the processes that a process has started, with their command lines."""
-    said = subprocess.run(["ps", "-e", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["ps", "-e", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
     rows = [line.split(None, 2) for line in said.splitlines()]
     return {int(child): words for child, parent, words in rows if int(parent) == pid and "defunct" not in words}
 

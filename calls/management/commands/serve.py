@@ -20,7 +20,8 @@ from prometheus_client.multiprocess import mark_process_dead
 from calls.management.supervisor import Child, Supervisor
 from calls.queries.readiness import readiness
 
-# A request that waits for its commit holds a thread, and those who wait together are committed together.
+APPLICATION = "phonegoggles.rsgi:application"
+# Requests that Django answers at once, in each process; single events by the shortcut need no thread.
 THREADS = 64
 # A client that sends its headers more slowly than this is cut off, in milliseconds.
 HEADERS_MILLISECONDS = 10_000
@@ -72,7 +73,7 @@ class Command(BaseCommand):
         try:
             supervisor = Supervisor(
                 children(options, workers),
-                environment(counts),
+                environment(counts, options["threads"]),
                 grace=options["grace"],
                 buried=lambda pid: mark_process_dead(pid, str(counts)),  # type: ignore[no-untyped-call]
             )
@@ -89,14 +90,17 @@ class Command(BaseCommand):
 def children(options: dict[str, Any], workers: int) -> list[Child]:
     """Return the servers that are to run."""
     granian = (
-        f"-m granian --interface wsgi --http 1 --no-ws --workers {workers} --blocking-threads {options['threads']} "
+        f"-m granian --interface rsgi --http 1 --no-ws --workers {workers} "
         f"--backpressure {4 * options['threads']} --backlog 2048 --respawn-failed-workers --respawn-interval 1 "
         f"--workers-kill-timeout {options['grace']} --http1-header-read-timeout {HEADERS_MILLISECONDS} "
         f"--log-level error --host {options['host']} --port {options['port']}"
     )
-    wsgi = settings.WSGI_APPLICATION.replace(".application", ":application")
     found = [
-        Child("server of requests", [sys.executable, *granian.split(), wsgi], reload=getattr(signal, "SIGHUP", None))
+        Child(
+            "server of requests",
+            [sys.executable, *granian.split(), APPLICATION],
+            reload=getattr(signal, "SIGHUP", None),
+        )
     ]
     if not options["no_sockets"]:
         command = [sys.executable, os.path.abspath(sys.argv[0]), "serve_asgi", "--host", options["host"]]
@@ -107,10 +111,11 @@ def children(options: dict[str, Any], workers: int) -> list[Child]:
     return found
 
 
-def environment(counts: Path) -> dict[str, str]:
-    """Return the surroundings of the children: ours, and where they count and find the project."""
+def environment(counts: Path, threads: int) -> dict[str, str]:
+    """Return the surroundings of the children: ours, where they count and find the project, and their threads."""
     path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(counts), "PYTHONPATH": path}
+    more = {"PROMETHEUS_MULTIPROC_DIR": str(counts), "PYTHONPATH": path, "SERVE_THREADS": str(threads)}
+    return {**os.environ, **more}
 
 
 def default_workers() -> int:
