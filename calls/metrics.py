@@ -12,7 +12,7 @@ import threading
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from time import sleep
 from typing import Any, Generic, TypeVar
@@ -46,7 +46,7 @@ class ManyAtOnce(Histogram):
 
 EVENTS = Counter(
     "phonegoggles_events",
-    "Reported events, by where they came from and what became of them.",
+    "Reported events and those of our buttons, by where they came from and what became of them.",
     ["source", "result"],
     registry=OURS,
 )
@@ -86,6 +86,12 @@ REQUESTS = Counter(
 @cache
 def _requests(view: str, method: str, status: int) -> Counter:
     return REQUESTS.labels(view, method, str(status))
+
+
+def count_events(source: str, became: Mapping[str, int]) -> None:
+    """Count events of a source by what became of them."""
+    for result, times in became.items():
+        EVENTS.labels(source, result).inc(times)
 
 
 def count_refused(door: str, statuses: Iterable[int]) -> None:

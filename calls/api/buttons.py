@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from calls.api.representations import CallDetailRepresentation
 from calls.domain.rules import NotPossible
 from calls.models import Call
-from calls.operations.control import Button
+from calls.operations.control import Button, refused
 from calls.operations.idempotency import KeyReused, StillInProgress, Told, once
 from calls.operations.record import UnknownCall
 from calls.queries.calls import find_call
@@ -52,8 +52,10 @@ class ButtonView(ReadsChunks, APIView):
             try:
                 return act(button)
             except NotPossible as refusal:
+                refused()
                 return 409, body_of(str(refusal), "invalid_transition")
             except Conflict as conflict:
+                refused()
                 return conflict.status_code, body_of(str(conflict.detail), str(conflict.get_codes()))
 
         key = request.headers.get("Idempotency-Key")

@@ -14,6 +14,7 @@ from calls.domain.events import Event, call_uuid
 from calls.domain.rules import NotPossible, Step, moment_after
 from calls.domain.state import CallState
 from calls.domain.vocabulary import CallStatus, CallType, Direction, EventType, Source
+from calls.metrics import count_events
 from calls.models import Call, CallEvent, CallRecording, SIPConfiguration
 from calls.operations.annotate import annotate
 from calls.operations.record import Result, decide, record
@@ -65,6 +66,7 @@ def initiate_call(
                 )
             ]
         )
+        _count(Result.CREATED, 1)
         calls = Call.objects.filter(pk=call_uuid(external_id))
         calls.update(sip_configuration=chosen)
         return calls.get()
@@ -87,6 +89,7 @@ def log_incoming_call(
             times=times,
         )
     except KnownCall:
+        _count(Result.DUPLICATE, len(times))
         return Call.objects.get(pk=call_uuid(external_id)), False
     return call, True
 
@@ -126,6 +129,7 @@ def create_call(
     with transaction.atomic():
         if calls.exists() or any(outcome.result is not Result.CREATED for outcome in record(events)):
             raise KnownCall(external_id)
+        _count(Result.CREATED, len(events))
         return calls.get()
 
 
@@ -188,11 +192,17 @@ def update_status(
 def _press(call: Call, button: Button, rule: Callable[[CallState], list[Step]]) -> Call:
     """Let a rule decide under the call's lock, write down what it decided, and return the call afterwards."""
 
+    decided: list[Event] = []
+
     def ask(state: CallState) -> list[Event]:
         occurred_at = moment_after(state, at=button.at)
-        return [_as_event(step, call.external_id, button, occurred_at) for step in rule(state)]
+        # The transaction may be tried again.
+        decided[:] = [_as_event(step, call.external_id, button, occurred_at) for step in rule(state)]
+        return decided
 
     decide(call.pk, ask)
+    if decided:
+        _count(Result.CREATED, len(decided))
     return Call.objects.get(pk=call.pk)
 
 
@@ -210,3 +220,13 @@ def _as_event(step: Step, external_id: str, button: Button, occurred_at: datetim
         user_id=button.user_id,
         metadata=step.metadata,
     )
+
+
+def refused() -> None:
+    """Have it counted that a button could not be pressed."""
+    _count(Result.CONFLICT, 1)
+
+
+def _count(result: Result, times: int) -> None:
+    """Have events counted once they are committed; counting that fails fails nothing else."""
+    transaction.on_commit(lambda: count_events(Source.API, {result: times}), robust=True)

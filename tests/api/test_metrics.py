@@ -1,13 +1,17 @@
 """Metrics: who may read them, and what they count."""
 
 import re
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 from calls import metrics
+from calls.domain.vocabulary import CallType
+from calls.operations.control import Button, log_incoming_call
 from calls.operations.record import record
 from calls.queries import figures
 from tests.build import build_event, report, sign_in
@@ -103,6 +107,52 @@ def test_a_batch_counts_each_of_its_events_and_one_commit(reader: Client):
     assert grown(before, after, "phonegoggles_commit_seconds_count") == 1
 
 
+def of_buttons(before: dict[str, float], after: dict[str, float]) -> list[float]:
+    """Return how many events of our buttons were created, were there already, and could not be."""
+    names = [
+        f'phonegoggles_events_total{{result="{word}",source="api"}}' for word in ("created", "duplicate", "conflict")
+    ]
+    return [grown(before, after, name) for name in names]
+
+
+def test_events_of_buttons_are_counted_by_what_became_of_them(reader: Client):
+    operator = sign_in("Operators")
+    body = {"caller_number": "+12025550100", "recipient_number": "+442071838750", "sip_call_id": "in-1"}
+
+    def press(path: str, told: Any = None, **headers: str) -> int:
+        return operator.post(f"/api/call-logs/{path}/", told or {}, "application/json", headers=headers).status_code
+
+    before = scrape(reader)
+    assert [press("log_incoming_call", body), press("log_incoming_call", body)] == [201, 200]
+    assert of_buttons(before, scrape(reader)) == [2, 2, 0]  # it begins, and it rings
+    before = scrape(reader)
+    assert [press("in-1/toggle_hold"), press("in-1/add_event", {"event_type": "answered"})] == [409, 201]
+    assert of_buttons(before, scrape(reader)) == [1, 0, 1]
+    before = scrape(reader)
+    assert [press("in-1/transfer_call", {"transfer_to": "+12025550199"}, idempotency_key="k") for _ in "12"] == [
+        200
+    ] * 2
+    assert of_buttons(before, scrape(reader)) == [2, 0, 0]  # the second is a stored answer
+    # A call that is written down once more.
+    before = scrape(reader)
+    made = {**body, "sip_call_id": "in-2", "direction": "inbound", "ended_at": "2024-04-01T12:00:00Z"}
+    assert [operator.post("/api/call-logs/", made, "application/json").status_code for _ in "12"] == [201, 409]
+    assert of_buttons(before, scrape(reader)) == [2, 0, 1]
+    # The status that it has already makes no event.
+    before = scrape(reader)
+    told = operator.patch("/api/call-logs/in-1/update_status/", {"status": "transferred"}, "application/json")
+    assert (told.status_code, of_buttons(before, scrape(reader))) == (200, [0, 0, 0])
+
+
+def test_what_is_rolled_back_is_not_counted(reader: Client):
+    before = scrape(reader)
+    with transaction.atomic():
+        button = Button(None, datetime(2024, 4, 1, 12, tzinfo=UTC))
+        log_incoming_call(button, caller_number="1", recipient_number="2", sip_call_id="gone", call_type=CallType.VOICE)
+        transaction.set_rollback(True)
+    assert of_buttons(before, scrape(reader)) == [0, 0, 0]
+
+
 def test_a_dry_run_is_not_counted(reader: Client):
     before = scrape(reader)
     assert post(report(), path="/process-events/?dry_run=true") == 200
@@ -132,8 +182,11 @@ def test_counting_that_fails_fails_no_ingest(reader: Client, monkeypatch: pytest
 
     monkeypatch.setattr(metrics.COMMIT, "observe_many", broken)
     monkeypatch.setattr(metrics.REFUSED, "labels", broken)
+    monkeypatch.setattr(metrics.EVENTS, "labels", broken)
     assert post(report()) == 200
     assert post({"event_id": "x"}) == 400
+    call = {"caller_number": "1", "recipient_number": "2"}
+    assert post(call, "Operators", "/api/call-logs/log_incoming_call/") == 201
     metrics.count_all()
     assert "could not be counted" in caplog.text
 
