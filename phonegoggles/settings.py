@@ -127,9 +127,24 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
     _database["CONN_HEALTH_CHECKS"] = True
     # Compiling a statement costs hundreds of milliseconds, ours take a few. What the address says comes later and wins.
     _options = _database.setdefault("OPTIONS", {})
-    _options["options"] = f"-c jit=off {_options.get('options', '')}".strip()
+    _defaults = "-c jit=off"
+    # A network that swallows everything tells nobody. So both ends ask each other, and give a connection up that has
+    # been silent for so long: ours, because requests wait for it; the database's, because its transaction holds locks.
+    _silence = env.number("DATABASE_SILENCE_SECONDS", 20)
+    if _silence and _silence < 4:
+        raise env.refuse("DATABASE_SILENCE_SECONDS", "must be 0 or at least 4")
+    if _silence:
+        _asking = {"keepalives_idle": _silence // 2, "keepalives_interval": _silence // 4, "keepalives_count": 2}
+        _asking = {"connect_timeout": _silence // 2, "tcp_user_timeout": _silence * 1000, **_asking}
+        for _name, _value in _asking.items():
+            _options.setdefault(_name, _value)
+            if _name != "connect_timeout":
+                _defaults += f" -c {_name.replace('keep', 'tcp_keep')}={_value}"
+    _options["options"] = f"{_defaults} {_options.get('options', '')}".strip()
     if _pool:
-        _options["pool"] = {"min_size": 1, "max_size": _pool, "timeout": 10}
+        # The pool tries again in longer and longer pauses; given up soon, it is the next request that tries, so that a
+        # database that was away for an hour is found when it is back, and not minutes later.
+        _options["pool"] = {"min_size": 1, "max_size": _pool, "timeout": 10, "max_idle": 15, "reconnect_timeout": 5}
 else:
     raise env.refuse("DATABASE_URL", "must be a postgresql:// or sqlite:// address")
 

@@ -53,3 +53,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave out what needs PostgreSQL when the tests run on SQLite."""
     if item.get_closest_marker("postgresql") and connection.vendor != "postgresql":
         pytest.skip("needs PostgreSQL")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how long the fault tests took, one after the other: together they shall stay under four minutes."""
+    reports = [report for group in terminalreporter.stats.values() for report in group]
+    mine = [
+        each for each in reports if isinstance(each, pytest.TestReport) and "test_the_promise_is_kept" in each.nodeid
+    ]
+    faults = {each.nodeid for each in mine if each.when == "call" and not each.skipped}
+    if faults:
+        terminalreporter.write_line(
+            f"{len(faults)} fault tests took {sum(each.duration for each in mine):.0f} s together."
+        )

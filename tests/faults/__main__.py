@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
-from tests.faults import databases, servers, upgrades  # noqa: F401 - they enter their faults into the list
+from tests.faults import databases, servers, storms, upgrades  # noqa: F401 - they enter their faults into the list
 from tests.faults.run import FAULTS, LeftOut, place
 
 
@@ -40,11 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 verdict = FAULTS[name](here)
             except LeftOut as reason:
                 failed = True
-                print(f"{name:<22} NOT TRIED: {reason}", flush=True)
+                print(f"{name:<24} NOT TRIED: {reason}", flush=True)
+                continue
+            except Exception as error:  # the others are still worth knowing
+                failed = True
+                print(f"{name:<24} FAILED: {type(error).__name__}: {error}", flush=True)
                 continue
             failed |= not verdict.good
             notes = "; ".join([f"{time.monotonic() - begin:.0f} s", *verdict.notes])
-            print(f"{name:<22}{verdict}   ({notes})", flush=True)
+            print(f"{name:<24}{verdict}   ({notes})", flush=True)
             for problem in [*verdict.lost[:3], *verdict.duplicated[:3], *verdict.wrong[:5]]:
                 print(f"    {problem}", file=sys.stderr, flush=True)
     return int(failed)

@@ -48,13 +48,16 @@ def audit(sent: list[list[Any]], acked: list[str]) -> dict[str, Any]:
         if row != facts:
             wrong.append(f"event {event_id} is stored as {row}, sent as {facts}")
         by_call.setdefault(event.call_id, []).append(event)
+    hours: dict[datetime, Counter[str]] = {}
     for call in Call.objects.iterator():
+        _add_up(hours, call)
         log = by_call.pop(call.external_id, None)
         if log is None:
             wrong.append(f"call {call.external_id} has no events")
         elif different := differences(log, call.state):
             wrong.append(f"call {call.external_id}: {different}")
     wrong += [f"call {call} has events and no row" for call in by_call]
+    wrong += _wrong_hours(hours)
     rebuilt = [
         f"rebuild_calls would change {difference.external_id}: {difference.fields}"
         for progress in rebuild(Call.objects.all(), at=timezone.now(), dry_run=True)
@@ -67,6 +70,36 @@ def audit(sent: list[list[Any]], acked: list[str]) -> dict[str, Any]:
         "duplicated": [event_id for event_id, times in stored.items() if times > 1],
         "wrong": wrong + rebuilt,
     }
+
+
+def _add_up(hours: dict[datetime, Counter[str]], call: Any) -> None:
+    """Add a call that is over to the hour in which it began."""
+    if call.started_at is None or call.ended_at is None:
+        return
+    sums = hours.setdefault(call.started_at.replace(minute=0, second=0, microsecond=0), Counter())
+    sums["calls"] += 1
+    sums["answered"] += call.answered_at is not None
+    sums["timed"] += call.duration is not None
+    sums["seconds"] += call.duration or 0
+    sums[call.direction] += 1
+    sums[call.status] += 1
+
+
+def _wrong_hours(hours: dict[datetime, Counter[str]]) -> list[str]:
+    """Return which figures by hours differ from their calls, although nothing says that they are out of date."""
+    from calls.models import ChangedHour, HourFigures
+    from calls.models.hours import FIGURES
+
+    changed = set(ChangedHour.objects.values_list("hour", flat=True))
+    wrong = []
+    for row in HourFigures.objects.exclude(hour__in=changed):
+        sums = hours.get(row.hour, Counter())
+        wrong += [
+            f"hour {row.hour:%d %H:00}: {name} {getattr(row, name)}, its calls have {sums[name]}"
+            for name in FIGURES
+            if getattr(row, name) != sums[name]
+        ]
+    return wrong
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from tests.faults.installation import PostgreSQL, Verdict, judge, prepare, serving, sql, traffic, with_path
+from tests.faults.installation import PostgreSQL, Verdict, judge, serving, sql, traffic, with_path
 from tests.faults.proxy import Proxy
-from tests.faults.run import LeftOut, Place, fault
+from tests.faults.run import LeftOut, Place, fault, program
 
 BREAK_SECONDS = 2.0
 # Ends one connection of the service.
@@ -38,6 +38,24 @@ def kill_postgresql(place: Place) -> Verdict:
                 killed += 1
                 senders.wait_for(100)
         notes = [f"killed {killed} times"]
+        return judge(url, senders.ledger, address=server.address, tokens=tokens, notes=notes)
+
+
+@fault()
+def postgresql_away(place: Place) -> Verdict:
+    """PostgreSQL is not there for a long time, while all keep trying; it is found soon after it is back."""
+    url, tokens = place.postgresql()
+    database = PostgreSQL(url)
+    with serving(url) as server:
+        with traffic(server, tokens).flowing() as senders:
+            database.kill()
+            time.sleep(place.seconds)
+            database.start()
+            back = time.monotonic()
+            senders.wait_for(1)
+            found = time.monotonic() - back
+            senders.wait_for(100)
+        notes = [f"away for {place.seconds:.0f} s; first acknowledgement {found:.1f} s after it was back"]
         return judge(url, senders.ledger, address=server.address, tokens=tokens, notes=notes)
 
 
@@ -83,15 +101,32 @@ def swallow(place: Place) -> Verdict:
 
 
 @fault()
+def dead_network(place: Place) -> Verdict:
+    """No byte passes any more between us and PostgreSQL, and neither side is ever told; new connections are good."""
+    url, tokens = place.postgresql()
+    times, silence = 0, 4
+    with Proxy(urlsplit(url).port or 5432) as proxy:
+        through = with_path(url, port=proxy.port)
+        with serving(through, DATABASE_SILENCE_SECONDS=str(silence)) as server:
+            with traffic(server, tokens).flowing() as senders:
+                end = time.monotonic() + place.seconds
+                while time.monotonic() < end or not times:
+                    proxy.deafen()
+                    times += 1
+                    # Each sender has something under way that waits for a dead connection.
+                    senders.wait_for(200)
+            notes = [f"{times} times; given up after {silence} s of silence"]
+            return judge(url, senders.ledger, address=server.address, tokens=tokens, notes=notes)
+
+
+@fault()
 def too_many_connections(place: Place) -> Verdict:
     """PostgreSQL has fewer connections than our processes want, and for a while none is left."""
     with place.apart("max_connections=8") as cluster_url:
-        sql(cluster_url, "CREATE DATABASE faults")
-        url = with_path(cluster_url, name="faults")
-        tokens = prepare(url)
+        url, tokens = place.copy_to(cluster_url)
         with (
             psycopg.connect(url, autocommit=True, application_name="taker") as first,
-            serving(url) as server,
+            serving(url, DATABASE_POOL="3") as server,
             traffic(server, tokens, senders=16).flowing() as senders,
         ):
             senders.last(place.seconds / 2)
@@ -107,7 +142,7 @@ def too_many_connections(place: Place) -> Verdict:
                     connection.close()
             senders.wait_for(50)
             senders.last(place.seconds / 2)
-        notes = [f"8 connections for two processes that want 16, {len(taken) + 1} of them taken by others"]
+        notes = [f"8 connections for two processes that want 8, {len(taken) + 1} of them taken by others"]
         # Only now, when the server has given its connections back, is there one for the audit.
         return judge(url, senders.ledger, notes=notes)
 
@@ -117,9 +152,7 @@ def full_disk(place: Place) -> Verdict:
     """The disk under PostgreSQL, its log included, is full; room is made, and it is started again if it stopped."""
     disk = _small_disk(place, megabytes=240)
     with place.apart("max_wal_size=64MB", "min_wal_size=32MB", parent=disk) as cluster_url:
-        sql(cluster_url, "CREATE DATABASE faults")
-        url = with_path(cluster_url, name="faults")
-        tokens = prepare(url)
+        url, tokens = place.copy_to(cluster_url)
         database, stops = PostgreSQL(url), 0
         with serving(url) as server:
             with traffic(server, tokens).flowing() as senders:
@@ -196,24 +229,17 @@ def backup_and_restore(place: Place) -> Verdict:
     with serving(url) as server, traffic(server, tokens).flowing() as senders:
         senders.last(place.seconds / 2)
         before = senders.ledger.copy()
-        _program("pg_dump", "--format=custom", f"--file={dump}", url)
+        program("pg_dump", "--format=custom", f"--file={dump}", url)
         after = senders.ledger.copy()
         senders.last(place.seconds / 2)
     sql(url, f"CREATE DATABASE {urlsplit(copy).path[1:]}")
-    _program("pg_restore", "--exit-on-error", f"--dbname={copy}", str(dump))
+    program("pg_restore", "--exit-on-error", f"--dbname={copy}", str(dump))
     before.sent = after.sent
     restored = judge(copy, before)
     whole = judge(url, senders.ledger)
     restored.wrong += whole.wrong + whole.lost + whole.duplicated
     restored.notes = [f"{len(senders.ledger.acked):,} acknowledged in all, {len(before.acked):,} before the dump"]
     return restored
-
-
-def _program(name: str, *arguments: str) -> None:
-    try:
-        subprocess.run([name, *arguments], check=True, capture_output=True)
-    except FileNotFoundError:
-        raise LeftOut(f"{name} was not found") from None
 
 
 def _runs(database: PostgreSQL) -> bool:

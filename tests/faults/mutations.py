@@ -18,9 +18,14 @@ _ACK_FIRST = """
     if dry_run:
         return _persistently(attempt)
     judged = _persistently(lambda: _judge(events))
+
+    def later() -> None:
+        _persistently(attempt)
+        connection.close()
+
     from threading import Timer
 
-    Timer(0.5, _persistently, [attempt]).start()
+    Timer(0.3, later).start()
     return judged
 
 

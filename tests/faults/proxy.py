@@ -1,11 +1,16 @@
 """A TCP proxy between the service and its database, which can swallow what passes, and cut connections."""
 
 import contextlib
+import ctypes
 import selectors
 import socket
 import struct
 import threading
 from typing import Self
+
+# A program of Linux's socket filters (BPF) that keeps 0 bytes of every segment: "ret #0".
+_NOTHING = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+_SO_ATTACH_FILTER = 26
 
 
 class Proxy:
@@ -19,6 +24,7 @@ class Proxy:
         self.swallowed = 0
         self._pairs: dict[socket.socket, socket.socket] = {}
         self._inside: set[socket.socket] = set()  # the ends towards the database
+        self._deaf: list[socket.socket] = []  # kept open: closing one would tell the other side
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._lock, self._open = threading.Lock(), True
@@ -34,6 +40,8 @@ class Proxy:
         self._open = False
         self._thread.join()
         self.cut()
+        for end in self._deaf:
+            end.close()
         self._listener.close()
 
     def cut(self) -> None:
@@ -41,6 +49,16 @@ class Proxy:
         with self._lock:
             for end in list(self._pairs):
                 self._drop(end)
+
+    def deafen(self) -> None:
+        """Let no segment of these connections arrive any more, nor be acknowledged: a cable that is cut for good."""
+        with self._lock:
+            for end in list(self._pairs):
+                end.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, _filter())
+                self._selector.unregister(end)
+                self._deaf.append(end)
+            self._pairs.clear()
+            self._inside.clear()
 
     def _drop(self, end: socket.socket) -> None:
         other = self._pairs.pop(end, None)
@@ -85,3 +103,7 @@ class Proxy:
                 self._pairs[end].sendall(data)
         except OSError:
             self._drop(end)
+
+
+def _filter() -> bytes:
+    return struct.pack("HL", 1, ctypes.addressof(_NOTHING))

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,6 +18,17 @@ class LeftOut(Exception):
     """This cannot be tried here; the message says why."""
 
 
+TEMPLATE = "template_faults"
+
+
+def program(name: str, *arguments: str) -> None:
+    """Run one of PostgreSQL's programs."""
+    try:
+        subprocess.run([name, *arguments], check=True, capture_output=True)
+    except FileNotFoundError:
+        raise LeftOut(f"{name} was not found") from None
+
+
 @dataclass
 class Place:
     """Where a fault happens, and for how long."""
@@ -27,6 +39,7 @@ class Place:
     stack: contextlib.ExitStack
     _shared: str | None = None
     _tokens: Tokens | None = None
+    _template: tuple[Path, Tokens] | None = None
 
     def scratch(self) -> Path:
         """Return an empty directory, which goes when all is over."""
@@ -38,15 +51,28 @@ class Place:
         """Return a fresh database in the durable cluster that all share."""
         if find_programs() is None:
             raise LeftOut("PostgreSQL's server programs were not found")
+        shared, tokens = self._template_database()
+        name = f"faults_{uuid.uuid4().hex[:12]}"
+        sql(shared, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        return with_path(shared, name=name), tokens
+
+    def _template_database(self) -> tuple[str, Tokens]:
         if self._shared is None:
             self._shared = self.stack.enter_context(cluster())
-            template = with_path(self._shared, name="template_faults")
-            sql(self._shared, "CREATE DATABASE template_faults")
-            self._tokens = prepare(template)
+            sql(self._shared, f"CREATE DATABASE {TEMPLATE}")
+            self._tokens = prepare(with_path(self._shared, name=TEMPLATE))
         assert self._tokens is not None
-        name = f"faults_{uuid.uuid4().hex[:12]}"
-        sql(self._shared, f"CREATE DATABASE {name} TEMPLATE template_faults")
-        return with_path(self._shared, name=name), self._tokens
+        return self._shared, self._tokens
+
+    def copy_to(self, cluster_url: str) -> tuple[str, Tokens]:
+        """Return a fresh database in this other cluster."""
+        shared, tokens = self._template_database()
+        dump = self.scratch() / "template.dump"
+        program("pg_dump", "--format=custom", f"--file={dump}", with_path(shared, name=TEMPLATE))
+        sql(cluster_url, "CREATE DATABASE faults")
+        url = with_path(cluster_url, name="faults")
+        program("pg_restore", "--exit-on-error", f"--dbname={url}", str(dump))
+        return url, tokens
 
     def apart(self, *more: str, parent: Path | None = None) -> "contextlib.AbstractContextManager[str]":
         """Return a durable cluster of one's own, with these settings."""
@@ -56,8 +82,13 @@ class Place:
 
     def sqlite(self, directory: Path | None = None) -> tuple[str, Tokens]:
         """Return a fresh SQLite database."""
-        url = f"sqlite:///{((directory or self.scratch()) / 'calls.sqlite3').as_posix()}"
-        return url, prepare(url)
+        if self._template is None:
+            path = self.scratch() / "template.sqlite3"
+            # Those who make it have closed it when they end, so that all of it is in the one file.
+            self._template = path, prepare(f"sqlite:///{path.as_posix()}")
+        template, tokens = self._template
+        copy = shutil.copy(template, (directory or self.scratch()) / "calls.sqlite3")
+        return f"sqlite:///{copy.as_posix()}", tokens
 
 
 Fault: TypeAlias = Callable[[Place], Verdict]
@@ -65,13 +96,14 @@ FAULTS: dict[str, Fault] = {}
 SLOW: set[str] = set()
 
 
-def fault(*, slow: bool = False) -> Callable[[Fault], Fault]:
-    """Enter a function into the list; `slow` ones are no part of the quick tests."""
+def fault(*, slow: bool = False, name: str | None = None) -> Callable[[Fault], Fault]:
+    """Enter a function into the list, under its own name or this one; `slow` ones are no part of the quick tests."""
 
     def enter(function: Fault) -> Fault:
-        FAULTS[function.__name__] = function
+        known_as = name or function.__name__
+        FAULTS[known_as] = function
         if slow:
-            SLOW.add(function.__name__)
+            SLOW.add(known_as)
         return function
 
     return enter

@@ -12,26 +12,6 @@ HALF_SENT = 40
 
 
 @fault()
-def storm(place: Place) -> Verdict:
-    """Concurrent, repeated, shuffled, partly in batches; PostgreSQL."""
-    url, tokens = place.postgresql()
-    with serving(url) as server:
-        with traffic(server, tokens, senders=16).flowing() as senders:
-            senders.last(place.seconds)
-        return judge(url, senders.ledger, address=server.address, tokens=tokens)
-
-
-@fault()
-def storm_sqlite(place: Place) -> Verdict:
-    """The same on SQLite, with two processes."""
-    url, tokens = place.sqlite()
-    with serving(url) as server:
-        with traffic(server, tokens, senders=16).flowing() as senders:
-            senders.last(place.seconds)
-        return judge(url, senders.ledger, address=server.address, tokens=tokens)
-
-
-@fault()
 def kill_workers(place: Place) -> Verdict:
     """`kill -9` of web workers, which the server replaces, and of the whole server, which is started again."""
     url, tokens = place.postgresql()

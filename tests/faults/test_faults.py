@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from tests.faults import databases, servers, upgrades  # noqa: F401 - they enter their faults into the list
+from tests.faults import databases, servers, storms, upgrades  # noqa: F401 - they enter their faults into the list
 from tests.faults.run import FAULTS, SLOW, LeftOut, Place, place
 from tests.faults.traffic import Ledger, Traffic
 

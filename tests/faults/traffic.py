@@ -116,11 +116,24 @@ class Traffic:
     """Senders at work."""
 
     def __init__(
-        self, addresses: Sequence[str], *, writer: str, reader: str, seed: int = 7, senders: int = 8, cut: float = 0
+        self,
+        addresses: Sequence[str],
+        *,
+        writer: str,
+        reader: str,
+        seed: int = 7,
+        senders: int = 8,
+        cut: float = 0,
+        sizes: Sequence[int] = (1, 1, 1, 2, 7),
     ) -> None:
         self.ledger = Ledger()
         self._addresses, self._writer, self._reader, self._senders = list(addresses), writer, reader, senders
         self._cut = cut  # so often the connection is cut before the answer is read
+        self._sizes = sizes  # so many events in a request
+        # Only /process-events/ takes batches; a wave has to fill a few of them.
+        large = max(sizes) > CALLS_A_WAVE
+        self._stories = [story for story in STORIES if "s " not in story] if large else STORIES
+        self._calls_a_wave = max(CALLS_A_WAVE, max(sizes))
         self._chance = random.Random(seed)
         self._lock = threading.Condition()
         self._waiting: deque[Delivery] = deque()
@@ -175,11 +188,11 @@ class Traffic:
         self._wave += 1
         chance = self._chance
         events: list[Event] = []
-        for place in range(CALLS_A_WAVE):
+        for place in range(self._calls_a_wave):
             begin = NOON + timedelta(seconds=self._wave * 100, milliseconds=chance.randrange(0, 2000))
             # A few calls a number, so that a history is more than one entry.
             caller = f"+1202{(self._wave // 3) % 900 + 100}{place:04}"
-            for count, line in enumerate(chance.choice(STORIES).split(", ")):
+            for count, line in enumerate(chance.choice(self._stories).split(", ")):
                 who, kind, second = line.split()
                 second, _, cause = second.partition("/")
                 event = Event(
@@ -202,7 +215,7 @@ class Traffic:
         second = [event for event in copies if event.source == Source.SIP]
         self._waiting.extend(Delivery(paths[event.source], (event,), False) for event in second)
         while first:
-            size = chance.choice([1, 1, 1, 2, 7])
+            size = chance.choice(self._sizes)
             group, first = first[:size], first[size:]
             self._waiting.append(Delivery("/process-events/", tuple(group), size > 1))
         chance.shuffle(self._waiting)

@@ -14,6 +14,8 @@ from tests.faults.installation import ROOT, Verdict, judge, manage, serving, tra
 from tests.faults.run import LeftOut, Place, fault
 
 MIGRATIONS = Path("calls/migrations")
+# So many migrations are taken back and made again.
+UNDONE = 3
 
 
 def newest_migrations(count: int) -> list[str]:
@@ -29,41 +31,45 @@ def _git(*words: str) -> bytes:
         raise LeftOut(f"git {' '.join(words[:2])} failed; the history is needed ({type(error).__name__})") from None
 
 
-def code_before(place: Place) -> tuple[Path, str]:
-    """Return a copy of the code as it was before the newest migration, and its commit."""
+def code_before(place: Place, migration: str) -> tuple[Path, str]:
+    """Return a copy of the code from before a migration came, or of the commit that was asked for, and its name."""
     commit = place.commit
     if commit is None:
-        newest = MIGRATIONS / f"{newest_migrations(1)[0]}.py"
+        file = MIGRATIONS / f"{migration}.py"
         # Along the main line only, and a renamed file is a new one: what matters is when it came to those who deploy.
         line = ["log", "--first-parent", "-m", "--no-renames", "--diff-filter=A", "--format=%H"]
-        added = _git(*line, "--", str(newest)).decode().split()
+        added = _git(*line, "--", str(file)).decode().split()
         if not added:
-            raise LeftOut(f"the commit that added {newest} is not in the history here")
+            raise LeftOut(f"the commit that added {file} is not in the history here")
         commit = f"{added[-1]}^"
     directory = place.scratch()
     with tarfile.open(fileobj=io.BytesIO(_git("archive", commit))) as archive:
         archive.extractall(directory, filter="data")
-    return directory, _git("rev-parse", "--short", commit).decode().strip()
+    return directory, f"{_git('rev-parse', '--short', commit).decode().strip()} (before {migration[:4]})"
 
 
 @fault()
 def old_code_new_schema(place: Place) -> Verdict:
-    """During an upgrade the old code still serves, beside the new one, on tables that are already migrated."""
-    directory, commit = code_before(place)
+    """During an upgrade old code still serves, beside the new one, on tables that are already migrated."""
+    newest, *_, oldest = newest_migrations(UNDONE)
+    (last, last_name), (first, first_name) = code_before(place, newest), code_before(place, oldest)
     url, tokens = place.postgresql()
-    with serving(url, root=directory) as old, serving(url) as new:
-        with traffic(new, tokens, old).flowing() as senders:
+    with serving(url, root=last) as old, serving(url, root=first) as older, serving(url) as new:
+        with traffic(new, tokens, old, older).flowing() as senders:
             senders.last(place.seconds)
-        notes = [f"half of it by the code of {commit}, before {newest_migrations(1)[0]}"]
+        notes = [f"a third of it each by the code of {last_name}, of {first_name}, and by that of today"]
         return judge(url, senders.ledger, address=new.address, tokens=tokens, notes=notes)
 
 
 class Watch:
-    """Looks every few milliseconds at who waits for a lock, and keeps the longest wait."""
+    """Looks every few milliseconds at the locks on our tables: the longest wait for one, the longest time one was held.
+
+    Held: only those that keep everybody out (ACCESS EXCLUSIVE), which is what makes requests wait.
+    """
 
     def __init__(self, url: str) -> None:
         self._url, self._stop = url, threading.Event()
-        self.longest, self.of = 0.0, "nothing"
+        self.waited, self.waited_for, self.held, self.held_on = 0.0, "nothing", 0.0, "nothing"
         self._thread = threading.Thread(target=self._work)
 
     def __enter__(self) -> "Watch":
@@ -78,37 +84,64 @@ class Watch:
 
     def _work(self) -> None:
         ask = (
-            "SELECT extract(epoch FROM clock_timestamp() - l.waitstart)::float, l.locktype,"
-            " coalesce(l.relation::regclass::text, ''), left(a.query, 60)"
-            " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-            " WHERE NOT l.granted AND l.waitstart IS NOT NULL ORDER BY 1 DESC LIMIT 1"
+            "SELECT granted, extract(epoch FROM clock_timestamp() - waitstart)::float, pid, locktype,"
+            " coalesce(relation::regclass::text, '') FROM pg_locks"
+            " WHERE NOT granted AND waitstart IS NOT NULL"
+            " OR granted AND mode = 'AccessExclusiveLock' AND relation::regclass::text LIKE 'calls\\_%'"
         )
+        since: dict[tuple[int, str], float] = {}
         with psycopg.connect(self._url, autocommit=True) as connection:
-            while not self._stop.wait(0.02):
-                row = connection.execute(ask).fetchone()
-                if row and row[0] > self.longest:
-                    self.longest, self.of = row[0], f"{row[1]} {row[2]}".strip()
+            while not self._stop.wait(0.005):
+                now, seen = time.monotonic(), set()
+                for granted, waited, pid, kind, table in connection.execute(ask).fetchall():
+                    if not granted and waited > self.waited:
+                        self.waited, self.waited_for = waited, f"{kind} {table}".strip()
+                    if granted:
+                        seen.add((pid, table))
+                        held = now - since.setdefault((pid, table), now)
+                        if held > self.held:
+                            self.held, self.held_on = held, table
+                since = {key: began for key, began in since.items() if key in seen}
 
 
-@fault(slow=True)
-def migrations_under_load(place: Place) -> Verdict:
-    """The newest migrations back and forward again on large tables, while events come in; the longest lock."""
+def _under_load(place: Place, *, rows: int, step: int) -> Verdict:
+    """Take the newest migrations back and make them again on tables with so many events, `step` of them at a time.
+
+    Those who serve meanwhile have the code from before them, which has to get on with the tables as they were and
+    as they will be: that is how an upgrade goes, and how it is taken back.
+    """
+    names = newest_migrations(UNDONE + 1)
+    directory, commit = code_before(place, names[-2])
     url, tokens = place.postgresql()
-    fill(url, place.rows)
-    steps = newest_migrations(3)
+    fill(url, rows)
+    back = list(dict.fromkeys([*names[step::step], names[-1]]))
     times = []
-    with serving(url) as server:
+    with serving(url, root=directory) as server:
         with traffic(server, tokens, senders=4).flowing() as senders, Watch(url) as watch:
-            for target in [*steps[1:], *steps[-2::-1]]:
+            for target in [*back, *back[-2::-1], names[0]]:
                 begin = time.monotonic()
                 manage(url, "migrate", "calls", target.partition("_")[0], "-v0")
                 times.append(f"{target[:4]} {time.monotonic() - begin:.1f} s")
                 senders.wait_for(20)
-        notes = [f"{place.rows:,} events there", f"to {', '.join(times)}"]
-        notes.append(f"longest wait for a lock {watch.longest * 1000:.0f} ms ({watch.of})")
+        notes = [f"{rows:,} events there", f"served by the code of {commit}", f"to {', '.join(times)}"]
+        notes.append(f"longest wait for a lock {watch.waited * 1000:.0f} ms ({watch.waited_for})")
+        notes.append(f"longest exclusive lock on a table {watch.held * 1000:.0f} ms ({watch.held_on})")
         # The audit compares all that is stored with the ledger, so what was only there as weight has to go first.
         empty(url)
+    with serving(url) as server:
         return judge(url, senders.ledger, address=server.address, tokens=tokens, notes=notes)
+
+
+@fault()
+def migrations_back_and_forward(place: Place) -> Verdict:
+    """The newest migrations back, and forward again, on small tables, while events come in."""
+    return _under_load(place, rows=3_000, step=UNDONE)
+
+
+@fault(slow=True)
+def migrations_under_load(place: Place) -> Verdict:
+    """The same one by one on large tables (--rows)."""
+    return _under_load(place, rows=place.rows, step=1)
 
 
 def fill(url: str, rows: int) -> None:
