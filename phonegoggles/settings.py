@@ -43,6 +43,11 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 if env.flag("TRUST_X_FORWARDED_PROTO", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Whose word on where a request comes from counts (X-Forwarded-For), so that guesses are counted by client.
+try:
+    TRUSTED_PROXIES = [word if word == "unix" else ip_network(word) for word in env.words("TRUSTED_PROXIES")]
+except ValueError as wrong:
+    raise env.refuse("TRUSTED_PROXIES", f"has a network that is none: {wrong}") from None
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
@@ -162,6 +167,7 @@ MIGRATION_MODULES = {"knox": None}
 # -- Who may come in -----------------------------------------------------------------------
 
 AUTHENTICATION_BACKENDS = [
+    "calls.web.signing_in.BoundedSignIn",
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
@@ -172,13 +178,15 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
-# Ten wrong passwords for one name from one address close that pair for a quarter of an hour.
+# Ten wrong passwords for one name from one address close that pair for a quarter of an hour. Tries under any names from
+# one address are bounded by THROTTLE_FAILED_AUTH.
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_VERBOSE = False
+AXES_CLIENT_IP_CALLABLE = "calls.web.addresses.client_address"
 
 KNOX_TOKEN_MODEL = "calls.AccessToken"  # noqa: S105 - a model's name
 REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}

@@ -9,6 +9,8 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
+from calls.web.addresses import client_address
+
 
 class ReadThrottle(SimpleRateThrottle):
     """Bound the reads of each token (setting THROTTLE_READS); reports of events are never throttled."""
@@ -40,9 +42,9 @@ class FailedAuthenticationThrottle(SimpleRateThrottle):
         """Return the rate from the settings; None is no bound."""
         return settings.THROTTLE_FAILED_AUTH or None
 
-    def get_cache_key(self, request: Request, view: Any) -> str:
+    def get_cache_key(self, request: Any, view: Any) -> str:
         """Count by address."""
-        return self.cache_format % {"scope": self.scope, "ident": request.META.get("REMOTE_ADDR", "")}
+        return self.cache_format % {"scope": self.scope, "ident": client_address(request) or ""}
 
     def count_failure(self, request: Request) -> None:
         """Count one failure; raise Throttled (429) when there were too many."""

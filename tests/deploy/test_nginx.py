@@ -33,6 +33,8 @@ EXAMPLE = ROOT / "deploy" / "nginx" / "phonegoggles.conf"
 HOST = "calls.example.org"
 # More than the threads that serve requests behind it.
 HALF_SENT = 40
+# So many wrong tokens one address may send.
+WRONG_TOKENS = 5
 
 
 @dataclass(frozen=True)
@@ -43,23 +45,24 @@ class Front:
     plain: int
     trust: ssl.SSLContext
 
-    def open(self) -> http.client.HTTPSConnection:
-        """Return a connection that shows HOST as its aim."""
+    def open(self, source: str = "127.0.0.1") -> http.client.HTTPSConnection:
+        """Return a connection that shows HOST as its aim, from an address of this machine."""
         line = http.client.HTTPSConnection(HOST, self.secure, context=self.trust, timeout=60)
-        line.sock = self.socket()
+        line.sock = self.socket(source)
         return line
 
-    def socket(self) -> ssl.SSLSocket:
-        return self.trust.wrap_socket(
-            socket.create_connection(("127.0.0.1", self.secure), timeout=60), server_hostname=HOST
-        )
+    def socket(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", self.secure), timeout=60, source_address=(source, 0))
+        return self.trust.wrap_socket(plain, server_hostname=HOST)
 
-    def ask(self, method: str, path: str, key: str = "", body: Any = None, **headers: str) -> tuple[int, Any]:
+    def ask(
+        self, method: str, path: str, key: str = "", body: Any = None, *, source: str = "127.0.0.1", **headers: str
+    ) -> tuple[int, Any]:
         """Return the status of an answer, and what its JSON says."""
         headers = {"Host": HOST, "Content-Type": "application/json", **headers}
         if key:
             headers["Authorization"] = f"Token {key}"
-        line = self.open()
+        line = self.open(source)
         try:
             line.request(method, path, body, headers)
             answer = line.getresponse()
@@ -121,6 +124,8 @@ def front(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> It
         "ALLOWED_HOSTS": f"{HOST},127.0.0.1",
         "HTTPS": "true",
         "TRUST_X_FORWARDED_PROTO": "true",
+        "TRUSTED_PROXIES": "127.0.0.1",
+        "THROTTLE_FAILED_AUTH": f"{WRONG_TOKENS}/hour",
         "MEDIA_ROOT": str(tmp_path / "media"),
         "METRICS_ALLOW": "127.0.0.0/8",
     }
@@ -211,6 +216,16 @@ def test_what_a_client_claims_of_its_way_ends_at_the_proxy(front: Front) -> None
     claims = {"X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
     status, body = front.ask("POST", "/process-events/", key_of("Telephony systems"), event("e1"), **claims)
     assert status == 200, body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+def test_guesses_are_counted_by_the_address_that_nginx_saw(front: Front) -> None:
+    def guess(source: str, number: int) -> int:
+        made_up = {"X-Forwarded-For": f"203.0.113.{number}"}
+        return front.ask("GET", "/api/call-logs/", "wrong", source=source, **made_up)[0]
+
+    assert [guess("127.0.0.7", number) for number in range(WRONG_TOKENS + 1)] == [401] * WRONG_TOKENS + [429]
+    assert guess("127.0.0.8", 1) == 401
 
 
 def test_a_service_that_is_away_is_a_503_in_json(tmp_path: Path) -> None:

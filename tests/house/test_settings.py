@@ -53,6 +53,7 @@ def start(command: str = "check", **environment: str) -> subprocess.CompletedPro
         ({"TURN_TTL_SECONDS": "5"}, "TURN_TTL_SECONDS must be"),
         ({"REAP_TALKING_AFTER": "0h"}, "REAP_TALKING_AFTER is '0h'"),
         ({"METRICS_ALLOW": "10.0.0.0/8,everybody"}, "METRICS_ALLOW has"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8,my-proxy"}, "TRUSTED_PROXIES has"),
         ({"READY_FREE_BYTES": "much"}, "READY_FREE_BYTES is 'much'"),
         ({"LOG_LEVEL": "foo"}, "LOG_LEVEL is 'FOO'"),
     ],
