@@ -326,6 +326,7 @@ def run_checks(report: Report, python: str, scratch: Path) -> None:
     """Run the linters, types, contracts, and Django's own checks; and compare the OpenAPI document."""
     environ = production_like(scratch)
     report.check("ruff check", [python, "-m", "ruff", "check", "."])
+    report.check("bandit", [python, "-m", "tests.house.weaknesses"])
     report.check("ruff format --check", [python, "-m", "ruff", "format", "--check", "."])
     report.check("mypy", [python, "-m", "mypy"])
     report.check("lint-imports", [venv_program("lint-imports")])

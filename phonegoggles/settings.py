@@ -189,7 +189,7 @@ AXES_VERBOSE = False
 AXES_CLIENT_IP_CALLABLE = "calls.web.addresses.client_address"
 
 KNOX_TOKEN_MODEL = "calls.AccessToken"  # noqa: S105 - a model's name
-REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
+REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}  # nosec B105 - no time limit
 
 # How long a process remembers a valid token and its owner's rights: what another process revokes counts by then.
 TOKEN_CACHE_SECONDS = env.number("TOKEN_CACHE_SECONDS", 5)

@@ -156,7 +156,7 @@ def _ids(
     order = ", ".join(f"{column} {'ASC' if newer else 'DESC'}" for column in columns)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH found({', '.join(columns)}) AS MATERIALIZED ({' UNION '.join(selects)})"  # noqa: S608
+            f"WITH found({', '.join(columns)}) AS MATERIALIZED ({' UNION '.join(selects)})"  # noqa: S608 - names of ours
             f" SELECT {columns[-1]} FROM found ORDER BY {order} LIMIT %s",
             [*params, limit or stretch.stop],
         )

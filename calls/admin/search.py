@@ -152,11 +152,11 @@ def _distinct(column: str, beginning: str, *, limit: int) -> list[str]:
     bound = [] if end is None else [end]
 
     def first(condition: str) -> str:
-        return f"SELECT {quoted} FROM {table} WHERE {quoted} {condition}{below} ORDER BY {quoted} LIMIT 1"  # noqa: S608
+        return f"SELECT {quoted} FROM {table} WHERE {quoted} {condition}{below} ORDER BY {quoted} LIMIT 1"  # noqa: S608 - names of ours
 
     with connection.cursor() as cursor:
         cursor.execute(
-            f"WITH RECURSIVE found(number, place) AS (SELECT ({first('>= %s')}), 1 UNION ALL"  # noqa: S608
+            f"WITH RECURSIVE found(number, place) AS (SELECT ({first('>= %s')}), 1 UNION ALL"  # noqa: S608 - names of ours
             f" SELECT ({first('> found.number')}), place + 1 FROM found WHERE number IS NOT NULL AND place < %s)"
             " SELECT number FROM found WHERE number IS NOT NULL",
             [beginning, *bound, *bound, limit],

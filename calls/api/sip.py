@@ -75,7 +75,7 @@ EXAMPLE = OpenApiExample(
         "sip_port": 5060,
         "transport": "udp",
         "username": "phonegoggles",
-        "password": "secret",
+        "password": "secret",  # nosec B105 - the documentation's example
         "caller_number": "+12025550100",
         "wss_uri": "wss://sip.example.com:7443",
     },

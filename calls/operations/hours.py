@@ -126,7 +126,7 @@ def _add_up(hours: Sequence[datetime]) -> None:
         )
         params = [json.dumps([[_text(hour), _text(hour + HOUR)] for hour in hours])]
     insert = (
-        f"INSERT INTO {HOURS} (hour, {names}) SELECT wanted.hour, {figures} FROM {source}"  # noqa: S608
+        f"INSERT INTO {HOURS} (hour, {names}) SELECT wanted.hour, {figures} FROM {source}"  # noqa: S608 - names of ours
         f" LEFT JOIN {CALLS} AS call ON call.started_at >= wanted.hour AND call.started_at < wanted.after"
         f" AND call.ended_at IS NOT NULL WHERE true GROUP BY wanted.hour"
         f" ON CONFLICT (hour) DO UPDATE SET {news}"
@@ -135,7 +135,7 @@ def _add_up(hours: Sequence[datetime]) -> None:
         if postgresql:
             # The statement after this one sees all that those before us have done: figures never go back in time.
             run("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            settled = f"DELETE FROM {CHANGED} WHERE hour = ANY(%s::timestamptz[])"  # noqa: S608
+            settled = f"DELETE FROM {CHANGED} WHERE hour = ANY(%s::timestamptz[])"  # noqa: S608 - names of ours
             run(f"WITH settled AS ({settled}) {insert}", [params[0], *params])
         else:  # nobody else writes meanwhile
             ChangedHour.objects.filter(hour__in=hours).delete()

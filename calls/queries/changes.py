@@ -122,11 +122,11 @@ class Tail:
 
     def _read(self, *, with_gaps: bool) -> list[tuple[int, UUID]]:
         """Return the new rows and those in gaps, from one snapshot: else a call's later row might come first."""
-        sql = f"SELECT id, call_id FROM {self._table} WHERE id > %s ORDER BY id LIMIT {STRETCH}"  # noqa: S608
+        sql = f"SELECT id, call_id FROM {self._table} WHERE id > %s ORDER BY id LIMIT {STRETCH}"  # noqa: S608 - names of ours
         values: list[Any] = [self.top]
         if with_gaps:
             sql = (
-                f"({sql}) UNION ALL SELECT log.id, log.call_id FROM unnest(%s::bigint[], %s::bigint[])"  # noqa: S608
+                f"({sql}) UNION ALL SELECT log.id, log.call_id FROM unnest(%s::bigint[], %s::bigint[])"  # noqa: S608 - names of ours
                 f" AS gap(first, last) JOIN {self._table} AS log ON log.id BETWEEN gap.first AND gap.last ORDER BY id"
             )
             values += [[gap.first for gap in self._gaps], [gap.last for gap in self._gaps]]
@@ -137,10 +137,10 @@ class Tail:
         self.top = last_id_given_out(self._model)
         if connection.vendor == "postgresql":
             floor = max(0, self.top - LOOK_BACK)
-            ids = f"SELECT id FROM {self._table} WHERE id > %s AND id <= %s UNION ALL SELECT %s"  # noqa: S608
-            pairs = f"SELECT id, lag(id, 1, %s::bigint) OVER (ORDER BY id) AS earlier FROM ({ids}) AS ids"  # noqa: S608
+            ids = f"SELECT id FROM {self._table} WHERE id > %s AND id <= %s UNION ALL SELECT %s"  # noqa: S608 - names of ours
+            pairs = f"SELECT id, lag(id, 1, %s::bigint) OVER (ORDER BY id) AS earlier FROM ({ids}) AS ids"  # noqa: S608 - names of ours
             rows = _rows(
-                f"SELECT earlier + 1, id - 1 FROM ({pairs}) AS pairs WHERE id > earlier + 1 ORDER BY id",  # noqa: S608
+                f"SELECT earlier + 1, id - 1 FROM ({pairs}) AS pairs WHERE id > earlier + 1 ORDER BY id",  # noqa: S608 - names of ours
                 [floor, floor, self.top, self.top + 1],
             )
             self._gaps = [Gap(first, last) for first, last in rows]
@@ -149,7 +149,7 @@ class Tail:
 
 def entries_between(model: type[models.Model], after: int, upto: int) -> list[tuple[int, UUID]]:
     """Return the next rows (id, call) of a log after an id and not beyond another, in order."""
-    sql = f"SELECT id, call_id FROM {model._meta.db_table} WHERE id > %s AND id <= %s ORDER BY id LIMIT {STRETCH}"  # noqa: S608
+    sql = f"SELECT id, call_id FROM {model._meta.db_table} WHERE id > %s AND id <= %s ORDER BY id LIMIT {STRETCH}"  # noqa: S608 - names of ours
     return [(id, call if isinstance(call, UUID) else UUID(call)) for id, call in _rows(sql, [after, upto])]
 
 

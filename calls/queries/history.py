@@ -66,7 +66,7 @@ def history_of(
             where.append(f"(started_at, id) {'<' if descending else '>'} (%s, %s)")
             values += [_param(place.started_at), _param(place.id)]
         branches.append(
-            f"SELECT * FROM (SELECT started_at, id, {'called' if called_out else 'calling'}_number AS other,"  # noqa: S608
+            f"SELECT * FROM (SELECT started_at, id, {'called' if called_out else 'calling'}_number AS other,"  # noqa: S608 - names of ours
             f" {1 if called_out else 0} AS called_out, answered_at IS NOT NULL AS answered,"
             f" ended_at IS NOT NULL AS ended, duration FROM {Call._meta.db_table}"
             f" WHERE {' AND '.join(where)} {outer}) AS {'made' if called_out else 'received'}"

@@ -62,7 +62,7 @@ def _statement(
             return "0"
         if postgresql:
             return f"width_bucket({column}, %s::timestamptz[]) - 1"
-        return f"(SELECT MAX(key) FROM json_each(%s) WHERE value <= {column})"  # noqa: S608
+        return f"(SELECT MAX(key) FROM json_each(%s) WHERE value <= {column})"  # noqa: S608 - names of ours
 
     begins = [as_param(span.start) for span in spans]
     starts: list[Any] = [begins if postgresql else json.dumps(begins)] if several else []
@@ -79,7 +79,7 @@ def _statement(
     if postgresql:
         # Each piece by itself: a join might read all calls once and look for the pieces among them.
         each = f"{figures} {CALLS} AS call WHERE {within} GROUP BY 1"
-        pieces = f"SELECT figures.* FROM piece CROSS JOIN LATERAL ({each}) AS figures"  # noqa: S608
+        pieces = f"SELECT figures.* FROM piece CROSS JOIN LATERAL ({each}) AS figures"  # noqa: S608 - names of ours
     else:
         pieces = f"{figures} piece JOIN {CALLS} AS call ON {within} GROUP BY 1"
     sql = f"""

@@ -109,13 +109,13 @@ def _candidates(wanted: MissedFilter, after: Place | None) -> tuple[str, list[An
         branches = [("status = %s", [status.value]) for status in UNANSWERED]
     order = f"ORDER BY started_at DESC, id DESC LIMIT {LOOK_THROUGH}"
     selects = [
-        f"SELECT * FROM (SELECT started_at, id, calling_number, client_id, direction, status FROM {_TABLE}"  # noqa: S608
+        f"SELECT * FROM (SELECT started_at, id, calling_number, client_id, direction, status FROM {_TABLE}"  # noqa: S608 - names of ours
         f" WHERE {' AND '.join([condition, *where])} {order}) AS branch_{place}"
         for place, (condition, _) in enumerate(branches)
     ]
     params = [value for _, own in branches for value in [*own, *values]]
     return (
-        f"SELECT {{columns}} FROM ({' UNION ALL '.join(selects)}) AS looked_through"  # noqa: S608
+        f"SELECT {{columns}} FROM ({' UNION ALL '.join(selects)}) AS looked_through"  # noqa: S608 - names of ours
         " ORDER BY started_at DESC, id DESC LIMIT %s",
         params,
     )
@@ -129,7 +129,7 @@ def _waits_sql(candidates: str, is_open: bool | None) -> str:
     """
     inbound, outbound = f"direction = '{Direction.INBOUND}'", f"direction = '{Direction.OUTBOUND}'"
     missed = f"{inbound} AND {_MISSED}"
-    with_caller = f"SELECT {{0}} FROM {_TABLE} AS c WHERE c.calling_number = m.calling_number"  # noqa: S608
+    with_caller = f"SELECT {{0}} FROM {_TABLE} AS c WHERE c.calling_number = m.calling_number"  # noqa: S608 - names of ours
     state = {None: "", True: "AND contact_at IS NULL", False: "AND contact_at IS NOT NULL"}[is_open]
     columns = "started_at, id, calling_number, client_id, direction, status"
     return f"""

@@ -47,7 +47,7 @@ def _legs(waits: list[Wait], *, inbound: bool) -> list[tuple[int, Any, Any]]:
         until = wait.last_missed_at if inbound else wait.contact.at if wait.contact else None
         bound = "" if until is None else " AND started_at <= %s"
         selects.append(
-            f"SELECT * FROM (SELECT {place} AS place, started_at,"  # noqa: S608
+            f"SELECT * FROM (SELECT {place} AS place, started_at,"  # noqa: S608 - names of ours
             " CASE WHEN answered_at IS NULL THEN 0 ELSE 1 END AS answered"
             f" FROM {_TABLE} WHERE {column} = %s{bound} AND direction = '{direction}'"
             f" AND (answered_at IS NOT NULL OR {_MISSED})"
@@ -68,7 +68,7 @@ def _contact_calls(waits: list[Wait]) -> dict[int, tuple[UUID, str]]:
         back = wait.contact.how is Returned.CALLED_BACK
         column, direction = ("called", Direction.OUTBOUND) if back else ("calling", Direction.INBOUND)
         selects.append(
-            f"SELECT * FROM (SELECT {place} AS place, id, handled_by_id FROM {_TABLE}"  # noqa: S608
+            f"SELECT * FROM (SELECT {place} AS place, id, handled_by_id FROM {_TABLE}"  # noqa: S608 - names of ours
             f" WHERE {column}_number = %s AND started_at = %s AND direction = '{direction}'"
             f" AND answered_at IS NOT NULL ORDER BY id LIMIT 1) AS contact_{place}"
         )

@@ -87,7 +87,7 @@ def figures_of(number: str, *, at: datetime, zone: ZoneInfo) -> NumberFigures:
         else "CAST(strftime('%%s', started_at) AS INTEGER) / 900"
     )
     rows = _run(
-        f"{_recent()} SELECT made, {hour} AS hour, COUNT(*), COUNT(ended_at),"  # noqa: S608
+        f"{_recent()} SELECT made, {hour} AS hour, COUNT(*), COUNT(ended_at),"  # noqa: S608 - names of ours
         " COUNT(CASE WHEN ended_at IS NOT NULL THEN answered_at END), COALESCE(SUM(duration), 0), COUNT(duration),"
         " MIN(started_at) FROM recent GROUP BY made, hour",
         _params(number, found.since),
@@ -113,7 +113,7 @@ def figures_of(number: str, *, at: datetime, zone: ZoneInfo) -> NumberFigures:
 def counterparties_of(number: str, *, at: datetime) -> list[Counterparty]:
     """Return the numbers with which a number had the most calls in the window before `at`."""
     rows = _run(
-        f"{_recent()} SELECT other, COUNT(*) AS calls, COUNT(answered_at), MAX(started_at) AS last FROM recent"  # noqa: S608
+        f"{_recent()} SELECT other, COUNT(*) AS calls, COUNT(answered_at), MAX(started_at) AS last FROM recent"  # noqa: S608 - names of ours
         " WHERE other <> '' GROUP BY other ORDER BY calls DESC, last DESC, other LIMIT %s",
         [*_params(number, at - WINDOW), COUNTERPARTIES_AT_MOST],
     )
@@ -128,7 +128,7 @@ def _recent() -> str:
         (0, "calling_number", "called_number = %s AND calling_number <> %s"),
     ]
     selects = [
-        f"SELECT * FROM (SELECT {made} AS made, {other} AS other, {columns} FROM {_TABLE}"  # noqa: S608
+        f"SELECT * FROM (SELECT {made} AS made, {other} AS other, {columns} FROM {_TABLE}"  # noqa: S608 - names of ours
         f" WHERE {condition} AND started_at >= %s ORDER BY started_at DESC LIMIT {CALLS_AT_MOST}) AS branch_{made}"
         for made, other, condition in branches
     ]

@@ -168,5 +168,5 @@ def empty(url: str) -> None:
         connection.execute(f"CREATE TEMPORARY TABLE weight AS {chosen}")
         for table in ("calls_callevent", "calls_callchange"):
             if connection.execute("SELECT to_regclass(%s)", [table]).fetchone() != (None,):
-                connection.execute(f"DELETE FROM {table} WHERE call_id IN (SELECT id FROM weight)")  # noqa: S608
+                connection.execute(f"DELETE FROM {table} WHERE call_id IN (SELECT id FROM weight)")  # noqa: S608 - names of ours
         connection.execute("DELETE FROM calls_call WHERE id IN (SELECT id FROM weight)")

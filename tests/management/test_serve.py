@@ -85,7 +85,7 @@ def test_requests_and_sockets_are_served_and_the_counts_of_all_processes_add_up(
         assert set(ear.events(40)) == {f"e{number}" for number in range(40)}
 
         def told() -> dict[str, float]:
-            ask = Request(f"{requests}/metrics", headers={"Authorization": f"Token {analyst}"})  # noqa: S310
+            ask = Request(f"{requests}/metrics", headers={"Authorization": f"Token {analyst}"})  # noqa: S310 - our own server
             text = urlopen(ask, timeout=PATIENCE).read().decode()  # noqa: S310 - our own server
             return {name: float(value) for name, value in re.findall(r"^([a-z_]+\S*) (\S+)$", text, re.MULTILINE)}
 
