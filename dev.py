@@ -451,6 +451,11 @@ def mutants(options: argparse.Namespace) -> int:
     return call([install("requirements-dev.txt"), "-m", "tests.faults.mutants", *options.more])
 
 
+def fuzz(options: argparse.Namespace) -> int:
+    """Feed the parsers with what no sender would send, and print what broke; with arguments for `-m tests.fuzz`."""
+    return call([install("requirements-dev.txt"), "-m", "tests.fuzz", *options.more])
+
+
 # -- compile, schema -------------------------------------------------------------------------
 
 
@@ -494,7 +499,14 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     table = {"run": run, "serve": serve_as_in_production, "test": test, "check": check, "journey": journey}
-    table |= {"bench": bench, "soak": soak, "mutants": mutants, "schema": schema, "compile": compile_requirements}
+    table |= {
+        "bench": bench,
+        "soak": soak,
+        "mutants": mutants,
+        "fuzz": fuzz,
+        "schema": schema,
+        "compile": compile_requirements,
+    }
     made = {}
     for name, function in table.items():
         said = function.__doc__ or ""
@@ -508,6 +520,7 @@ def command_line() -> argparse.ArgumentParser:
     made["bench"].usage = "dev.py bench [-h] [name ...] [--quick] [--json]"
     made["soak"].usage = "dev.py soak [-h] [--minutes N] [--rows N] [--commit COMMIT] [name ...]"
     made["mutants"].usage = "dev.py mutants [-h] [word ...]"
+    made["fuzz"].usage = "dev.py fuzz [-h] [name ...] [--seconds N] [--at-once N] [--file FILE]"
     return parser
 
 
@@ -518,7 +531,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     parser = command_line()
     options, more = parser.parse_known_args(argv)
-    if more and options.function not in (serve_as_in_production, test, journey, bench, soak, mutants):
+    if more and options.function not in (serve_as_in_production, test, journey, bench, soak, mutants, fuzz):
         parser.error(f"unknown arguments: {' '.join(more)}")
     options.more = more
     stop_on_signals()

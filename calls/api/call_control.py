@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from calls.api.buttons import IDEMPOTENCY_KEY, ButtonView, detail, plain, the_call
 from calls.api.fields import MAX_LENGTH, IdField, Text, number_field
 from calls.api.representations import CallDetailRepresentation, EventRepresentation, RecordingRepresentation
+from calls.domain.masking import mask_values
 from calls.domain.rules import Step
 from calls.domain.vocabulary import END_TYPES, CallStatus, CallType, EventType, read_cause
 from calls.models import SIPConfiguration
@@ -281,7 +282,7 @@ class AddEvent(ButtonView):
             kind,
             cause=read_cause(metadata) if kind in END_TYPES else None,
             transfer_to=target if isinstance(target, str) and 0 < len(target) <= MAX_LENGTH else None,
-            metadata=metadata,
+            metadata=mask_values(metadata),
         )
         call = the_call(id)
 

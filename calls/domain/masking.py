@@ -1,4 +1,4 @@
-"""Taking secrets out of what somebody sent before it is kept for people to read.
+"""Taking secrets out of what somebody sent before it is kept, and shown to people.
 
 A body may be anything: broken JSON is looked through as text, and what cannot be told apart is taken out too.
 """
@@ -42,6 +42,11 @@ def mask_secrets(body: bytes) -> bytes:
     return body if masked_whole == body.replace(b"\x00", b"") else masked_whole
 
 
+def mask_values(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an accepted report without the values of keys such as password, token or secret."""
+    return _masked(fields) if fields else fields
+
+
 def _spelled_out(text: bytes) -> bytes:
     """Return JSON with its escaped ASCII letters as plain ones, behind which a word could hide."""
     return _ESCAPED_LETTER.sub(lambda found: bytes([int(found[1], 16)]), text)
@@ -53,4 +58,6 @@ def _masked(value: Any) -> Any:
             key: MASK if _SECRET_KEY.search(key) and inner not in (None, "") else _masked(inner)
             for key, inner in value.items()
         }
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") and _SECRET_KEY.search(value):
+        return mask_secrets(value.encode(errors="replace")).decode(errors="replace")  # JSON within a text
     return [_masked(inner) for inner in value] if isinstance(value, list) else value

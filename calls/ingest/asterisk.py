@@ -11,6 +11,7 @@ from typing import Any
 
 from calls.domain.events import Event
 from calls.domain.instants import NotAnInstant, read_instant
+from calls.domain.masking import mask_values
 from calls.domain.vocabulary import CallStatus, CallType, Direction, EventType, Source, read_cause
 from calls.ingest.fields import MAX_ID_LENGTH, read_address, read_id, read_text, read_time
 from calls.web.bodies import FieldErrors, InvalidJSON, parse_json, unstorable
@@ -198,4 +199,4 @@ def _direction(said: dict[str, Any]) -> Direction | None:
 
 def _metadata(fields: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in fields.items() if name.lower() not in DROPPED and value not in ("", None)}
-    return kept | ({"Extra": extra} if extra else {})
+    return mask_values(kept | ({"Extra": extra} if extra else {}))

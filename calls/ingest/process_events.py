@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from calls.domain.events import Event
+from calls.domain.masking import mask_values
 from calls.domain.vocabulary import EventType, Source
 from calls.ingest.fields import read_e164, read_id, read_time, read_word
 from calls.web.bodies import FieldErrors
@@ -41,5 +42,5 @@ def read_event(fields: dict[str, Any], *, at: datetime) -> Event:
         word=word,
         calling_number=calling_number,
         called_number=called_number,
-        metadata={key: value for key, value in fields.items() if key not in FIELDS},
+        metadata=mask_values({key: value for key, value in fields.items() if key not in FIELDS}),
     )

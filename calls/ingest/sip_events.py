@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from calls.domain.events import Event
+from calls.domain.masking import mask_values
 from calls.domain.vocabulary import END_TYPES, CallStatus, CallType, Direction, EventType, Source, read_cause
 from calls.ingest.fields import read_address, read_id, read_object, read_time, read_word
 from calls.web.bodies import FieldErrors
@@ -65,7 +66,7 @@ def read_event(fields: dict[str, Any], *, at: datetime) -> Event:
         call_type=_word_of(CallType, metadata.get("call_type")),
         cause=read_cause(metadata, word=cause) if kind in END_TYPES else None,
         transfer_to=_target(metadata) if kind.startswith("transfer_") else None,
-        metadata={key: value for key, value in fields.items() if key not in FIELDS} | metadata,
+        metadata=mask_values({key: value for key, value in fields.items() if key not in FIELDS} | metadata),
     )
 
 

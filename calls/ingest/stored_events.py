@@ -7,6 +7,7 @@ from typing import Any
 
 from calls.domain.events import Event
 from calls.domain.instants import write_instant
+from calls.domain.masking import mask_values
 from calls.domain.vocabulary import CallType, Direction, EventType, Source
 from calls.ingest.fields import MAX_ID_LENGTH, read_address, read_id, read_object, read_time, read_word
 from calls.web.bodies import FieldErrors
@@ -49,7 +50,7 @@ def reader(users: Mapping[str, int]) -> Callable[..., Event]:
             cause=_text(fields, "cause", errors, length=32),
             transfer_to=_text(fields, "transfer_to", errors, length=MAX_ID_LENGTH),
             user_id=_user(users, fields, errors),
-            metadata=read_object(fields, "metadata", errors),
+            metadata=mask_values(read_object(fields, "metadata", errors)),
         )
         errors.update({name: ["There is no such field."] for name in fields if name not in FIELDS})
         if errors:
