@@ -22,7 +22,7 @@ from calls.operations.running import run
 # A call's client is whoever has the other party's number; the row says which numbers that may be.
 REMOTE = ("remote_first", "remote_second")
 _CLIENT = "COALESCE({})".format(
-    ", ".join(f"(SELECT client_id FROM {ClientNumber._meta.db_table} WHERE number = new.{name})" for name in REMOTE)  # noqa: S608
+    ", ".join(f"(SELECT client_id FROM {ClientNumber._meta.db_table} WHERE number = new.{name})" for name in REMOTE)  # noqa: S608 - names of ours
 )
 
 # What makes a call's row, and what is written back when its state changes.
@@ -92,7 +92,7 @@ def rows_source(model: type[models.Model], columns: Sequence[str], *, extra: Seq
 
 def _lock() -> str:
     columns = ", ".join(("id", *STATE_FIELDS))
-    return f"SELECT {columns} FROM {CALLS} WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608
+    return f"SELECT {columns} FROM {CALLS} WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - names of ours
 
 
 def _add() -> str:
@@ -102,11 +102,11 @@ def _add() -> str:
     columns = ", ".join(EVENT_ROW)
     source, order, values = rows_source(CallEvent, EVENT_ROW), "", columns
     if connection.vendor == "postgresql":
-        source = f"(SELECT nextval('{EVENTS}_id_seq') AS id, {columns} FROM {source}) AS new"  # noqa: S608
+        source = f"(SELECT nextval('{EVENTS}_id_seq') AS id, {columns} FROM {source}) AS new"  # noqa: S608 - names of ours
         order = " ORDER BY source, event_id"
         columns, values = f"id, {columns}", f"id, {columns.replace('metadata', 'metadata::jsonb')}"
     return (
-        f"INSERT INTO {EVENTS} ({columns}) SELECT {values} FROM {source} WHERE true{order}"  # noqa: S608
+        f"INSERT INTO {EVENTS} ({columns}) SELECT {values} FROM {source} WHERE true{order}"  # noqa: S608 - names of ours
         " ON CONFLICT (source, event_id) DO NOTHING RETURNING source, event_id"
     )
 
@@ -115,7 +115,7 @@ def _lock_and_add() -> str:
     # Of a UNION ALL, the first part is read to its end before the second begins: everybody locks, then adds.
     nulls = ", ".join(f"NULL::{kind}" for kind in _types(Call, ("id", *STATE_FIELDS)))
     return (
-        f"WITH locked AS MATERIALIZED ({_lock()}), added AS ({_add()})"  # noqa: S608
+        f"WITH locked AS MATERIALIZED ({_lock()}), added AS ({_add()})"  # noqa: S608 - names of ours
         " SELECT locked.*, NULL::text AS source, NULL::text AS event_id FROM locked"
         f" UNION ALL SELECT {nulls}, source, event_id FROM added"
     )
@@ -124,7 +124,7 @@ def _lock_and_add() -> str:
 def _make() -> str:
     columns = ", ".join(CALL_COLUMNS)
     return (
-        f"INSERT INTO {CALLS} ({columns}, client_id) SELECT {columns}, {_CLIENT}"  # noqa: S608
+        f"INSERT INTO {CALLS} ({columns}, client_id) SELECT {columns}, {_CLIENT}"  # noqa: S608 - names of ours
         f" FROM {rows_source(Call, CALL_COLUMNS, extra=REMOTE)}"
         " WHERE true ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id"
     )
@@ -133,11 +133,11 @@ def _make() -> str:
 def _update() -> str:
     changes = ", ".join([*(f"{column} = new.{column}" for column in CALL_UPDATES), f"client_id = {_CLIENT}"])
     source = rows_source(Call, ("id", *CALL_UPDATES), extra=REMOTE)
-    return f"UPDATE {CALLS} SET {changes} FROM {source} WHERE {CALLS}.id = new.id"  # noqa: S608
+    return f"UPDATE {CALLS} SET {changes} FROM {source} WHERE {CALLS}.id = new.id"  # noqa: S608 - names of ours
 
 
 def _make_and_update() -> str:
-    return f"WITH made AS ({_make()}), updated AS ({_update()}) SELECT id FROM made"  # noqa: S608
+    return f"WITH made AS ({_make()}), updated AS ({_update()}) SELECT id FROM made"  # noqa: S608 - names of ours
 
 
 @cache
