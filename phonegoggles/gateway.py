@@ -53,10 +53,14 @@ class Parts(io.RawIOBase):
         return size
 
     async def _next(self) -> bytes:
-        async for part in self._parts:
+        # Not `async for`: it would ask for an iterator anew, and the server gives a body out once.
+        while True:
+            try:
+                part = await anext(self._parts)
+            except StopAsyncIteration:
+                return b""
             if part:
                 return bytes(part)
-        return b""
 
 
 def environ_of(scope: Any, headers: Iterable[tuple[str, str]], body: Any) -> Environ:
