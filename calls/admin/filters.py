@@ -149,7 +149,7 @@ class StatusFilter(WordFilter):
         The index of calls in progress does not know their status.
         """
         if word in OUTCOMES:
-            return Q(status=word, ended_at__isnull=False), Q()
+            return Q(outcome=word), Q()
         return Q(ended_at__isnull=True), Q(status=word)
 
 

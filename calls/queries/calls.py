@@ -45,7 +45,7 @@ def spellings(number: str) -> list[str]:
 
 def with_status(status: CallStatus) -> Q:
     """Return the condition that a call has a status, in words that lead to the index of calls over, or in progress."""
-    return Q(status=status, ended_at__isnull=status not in OUTCOMES)
+    return Q(outcome=status) if status in OUTCOMES else Q(status=status, ended_at__isnull=True)
 
 
 def with_anomaly(anomaly: Anomaly) -> Q:

@@ -106,7 +106,7 @@ def _candidates(wanted: MissedFilter, after: Place | None) -> tuple[str, list[An
     elif wanted.client is not None:
         branches = [("client_id = %s", [wanted.client])]
     else:
-        branches = [("status = %s", [status.value]) for status in UNANSWERED]
+        branches = [("outcome = %s", [status.value]) for status in UNANSWERED]
     order = f"ORDER BY started_at DESC, id DESC LIMIT {LOOK_THROUGH}"
     selects = [
         f"SELECT * FROM (SELECT started_at, id, calling_number, client_id, direction, status FROM {_TABLE}"  # noqa: S608 - names of ours
