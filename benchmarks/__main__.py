@@ -13,12 +13,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import batches, filled, imports, long_calls, memory, single, sqlite, statistics
+from benchmarks import batches, filled, healthchecks, imports, long_calls, memory, single, sqlite, statistics
 from benchmarks.figures import Figure, table
 from benchmarks.lab import Lab, laboratory
 
 MEASURES: dict[str, Callable[[Lab, Callable[[str], None]], list[Figure]]] = {
     "single": single.measure,
+    "healthchecks": healthchecks.measure,
     "batches": batches.measure,
     "long_calls": long_calls.measure,
     "sqlite": sqlite.measure,

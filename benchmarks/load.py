@@ -24,7 +24,7 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.name, self.turn, self.sent, self.begun, self.pending = name, options.first, 0, 0.0, b""
         self.kind = options.kind
-        self.path = options.path
+        self.path = options.path.replace("#", f"{int(name.rpartition('-')[2]):012}")
         self.call = options.call
         self.size = options.size
         self.next: bytes | None = None
@@ -147,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("port", type=int)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--path", default="/process-events/")
+    parser.add_argument("--path", default="/process-events/", help="a # in it becomes the connection's number")
     parser.add_argument("--kind", choices=("event", "batch", "get"), default="event")
     parser.add_argument("--key", default="")
     parser.add_argument("--name", required=True, help="makes the ids of this run its own")

@@ -10,7 +10,7 @@ CONNECTIONS = 32
 
 
 def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
-    """Figures 1 to 5."""
+    """Figures 1 to 4."""
     limit = Figure("1", "single events ÷ one-CTE limit of PostgreSQL", 0.5, True)
     empty = Figure("2", "single events ÷ empty REST view", 1.5, True)
     view = Figure("2b", "the REST view alone ÷ empty REST view", 0.55, True)
@@ -38,5 +38,4 @@ def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
             if usual_cpu:
                 ours_cpu = ours["app"] + ours["database"]
                 cpu.take(ours_cpu / usual_cpu, app=ours["app"], database=ours["database"], usual=usual_cpu)
-    peer = Figure("5", "single events ÷ Healthchecks' ping view", 20, True, note="cannot be run from a package")
-    return [limit, empty, view, cpu, p99, peer]
+    return [limit, empty, view, cpu, p99]
