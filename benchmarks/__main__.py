@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import batches, filled, healthchecks, imports, long_calls, memory, single, sqlite, statistics
+from benchmarks import batches, filled, healthchecks, imports, live, long_calls, memory, single, sqlite, statistics
 from benchmarks.figures import Figure, table
 from benchmarks.lab import Lab, laboratory
 
@@ -22,6 +22,7 @@ MEASURES: dict[str, Callable[[Lab, Callable[[str], None]], list[Figure]]] = {
     "healthchecks": healthchecks.measure,
     "batches": batches.measure,
     "long_calls": long_calls.measure,
+    "live": live.measure,
     "sqlite": sqlite.measure,
     "filled": filled.measure,
     "memory": memory.measure,
@@ -29,7 +30,7 @@ MEASURES: dict[str, Callable[[Lab, Callable[[str], None]], list[Figure]]] = {
     "statistics": statistics.measure,
 }
 # Sizes of a whole run and of a quick one: seconds a side, rounds, events in a batch, events of a long call,
-# events in the full tables, events of the memory's measurement.
+# events in the full tables, events of the memory's measurement, listening sockets.
 WHOLE: dict[str, Any] = {
     "seconds": 5.0,
     "rounds": 5,
@@ -37,8 +38,17 @@ WHOLE: dict[str, Any] = {
     "long_call": 1000,
     "rows": 10_000_000,
     "many": 10**6,
+    "sockets": 500,
 }
-QUICK: dict[str, Any] = {"seconds": 0.2, "rounds": 1, "batch": 50, "long_call": 20, "rows": 3000, "many": 2000}
+QUICK: dict[str, Any] = {
+    "seconds": 0.2,
+    "rounds": 1,
+    "batch": 50,
+    "long_call": 20,
+    "rows": 3000,
+    "many": 2000,
+    "sockets": 20,
+}
 
 
 def tell(text: str) -> None:

@@ -61,6 +61,7 @@ class Lab:
     long_call: int = 1000
     rows: int = 0
     many: int = 0
+    sockets: int = 0
     environ: dict[str, str] = field(default_factory=dict)
     key: str = ""
     database_pid: int = 0

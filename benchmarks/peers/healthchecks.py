@@ -5,18 +5,16 @@ requirements and granian (default: `.venv/bin/python` in the checkout).
 """
 
 import os
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 
-from benchmarks.lab import START_SECONDS, THREADS, WORKERS, Lab, Server
+from benchmarks.lab import THREADS, WORKERS, Lab, Server
+from benchmarks.processes import serving
 from tests.cluster import free_port
 
 NOT_NAMED = "not measured: name a checkout in HEALTHCHECKS"
@@ -66,15 +64,10 @@ def serve(lab: Lab, folder: Path, *, connections: int) -> Iterator[Server]:
         done = subprocess.run([python, "manage.py", *words], cwd=folder, env=environ, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"Healthchecks: manage.py {words[0]}: {done.stderr[-2000:]}")
-    words = f"-m granian --interface wsgi --workers {WORKERS} --blocking-threads {THREADS} --port {port}"
+    words = f"-m granian --interface wsgi --workers {WORKERS} --blocking-threads {THREADS} --port PORT"
     words += " --backpressure 256 --no-access-log --log-level error hc.wsgi:application"
-    process = subprocess.Popen([python, *words.split()], cwd=folder, env=environ, stdout=subprocess.DEVNULL)
-    try:
-        _wait_for(port, process)
+    with serving([python, *words.split()], folder=folder, environ=environ, port=port) as (_, process):
         yield Server(lab, port, process.pid)
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def _environ(lab: Lab, port: int) -> dict[str, str]:
@@ -97,15 +90,3 @@ def _environ(lab: Lab, port: int) -> dict[str, str]:
         "SITE_ROOT": f"http://127.0.0.1:{port}",
         "PYTHONWARNINGS": "ignore",
     }
-
-
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            raise RuntimeError(f"Healthchecks stopped with {process.returncode}; has {sys.executable} granian?")
-        with suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        time.sleep(0.1)
-    raise RuntimeError("Healthchecks did not answer")
