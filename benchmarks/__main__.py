@@ -13,7 +13,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from benchmarks import batches, filled, healthchecks, imports, live, long_calls, memory, single, sqlite, statistics
+from benchmarks import (
+    batches,
+    filled,
+    healthchecks,
+    history,
+    imports,
+    live,
+    long_calls,
+    memory,
+    single,
+    sqlite,
+    statistics,
+)
 from benchmarks.figures import Figure, table
 from benchmarks.lab import Lab, laboratory
 
@@ -27,6 +39,7 @@ MEASURES: dict[str, Callable[[Lab, Callable[[str], None]], list[Figure]]] = {
     "filled": filled.measure,
     "memory": memory.measure,
     "imports": imports.measure,
+    "history": history.measure,
     "statistics": statistics.measure,
 }
 # Sizes of a whole run and of a quick one: seconds a side, rounds, events in a batch, events of a long call,

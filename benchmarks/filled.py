@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from benchmarks.figures import Figure, in_turns
 from benchmarks.lab import Lab
-from benchmarks.peers import fill
 
 CONNECTIONS = 32
 
@@ -12,9 +11,7 @@ CONNECTIONS = 32
 def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
     """Figure 15: two databases of one cluster, one of them full."""
     figure = Figure("15", f"single events with {lab.rows:,} events stored ÷ with none", 0.9, True)
-    empty, full = lab.another("empty"), lab.another(f"full_{lab.rows}", keep=True)
-    tell(f"filling {lab.rows:,} events (kept between runs where the cluster is)")
-    fill.fill(full.url, lab.rows)
+    empty, full = lab.another("empty"), lab.with_events(lab.rows, tell)
     with empty.server() as few, full.server() as many:
         for server in (few, many):
             server.load(connections=CONNECTIONS, seconds=min(1, lab.seconds))

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 import psycopg
 
+from benchmarks.peers import fill
 from tests.cluster import cluster, free_port
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +104,21 @@ class Lab:
         other.prepare()
         return other
 
+    def filled(self, name: str, filling: fill.Filling, tell: Callable[[str], None]) -> "Lab":
+        """Return a database with so many calls, filled unless an earlier run has left it here."""
+        tell(f"{filling.calls:,} calls (filled once, and kept where BENCH_DATABASE_URL names the cluster)")
+        with psycopg.connect(self.url) as connection:
+            there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+        whole = there is not None and fill.is_filled(f"{self.url.rpartition('/')[0]}/{name}", filling)
+        other = self.another(name, keep=whole)
+        if not whole:
+            fill.fill(other.url, filling, tell)
+        return other
+
+    def with_events(self, events: int, tell: Callable[[str], None]) -> "Lab":
+        """Return a database with about so many events, in whole calls."""
+        return self.filled(f"events_{events}", fill.Filling(events // fill.EVENTS_A_CALL), tell)
+
     def differing_calls(self) -> tuple[int, int]:
         """Return how many calls differ from what their events add up to, and how many there are."""
         words = [sys.executable, "-m", "benchmarks.check"]
@@ -159,7 +175,7 @@ class Server:
         words = [sys.executable, "-m", "benchmarks.load", str(self.port), "--path", path, "--key", self.lab.key]
         words += ["--name", self.lab.name(), "--seconds", str(self.lab.seconds if seconds is None else seconds)]
         for name, value in options.items():
-            words += [f"--{name}", str(value)]
+            words += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
         app, database = cpu_seconds(self.pid), cpu_seconds(self.lab.database_pid)
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
         seen: dict[str, Any] = json.loads(done.stdout)

@@ -10,6 +10,7 @@ import selectors
 import socket
 import sys
 import time
+import zlib
 from collections import Counter
 from typing import Any
 
@@ -24,7 +25,10 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.name, self.turn, self.sent, self.begun, self.pending = name, options.first, 0, 0.0, b""
         self.kind = options.kind
-        self.path = options.path.replace("#", f"{int(name.rpartition('-')[2]):012}")
+        number = f"{int(name.rpartition('-')[2]):012}"
+        self.paths = [path.replace("#", number) for path in options.paths or [options.path]]
+        # Each connection begins somewhere else.
+        self.place = zlib.crc32(name.encode())
         self.call = options.call
         self.size = options.size
         self.next: bytes | None = None
@@ -69,10 +73,11 @@ class Connection:
     def send(self) -> None:
         """Send the next request."""
         if self.kind == "get":
-            request = f"GET {self.path} HTTP/1.1\r\n{self.head}\r\n".encode()
+            self.place += 1
+            request = f"GET {self.paths[self.place % len(self.paths)]} HTTP/1.1\r\n{self.head}\r\n".encode()
         else:
             body = self.body()
-            request = f"POST {self.path} HTTP/1.1\r\n{self.head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+            request = f"POST {self.paths[0]} HTTP/1.1\r\n{self.head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         self.sent += 1
         self.begun = time.perf_counter()
         self.socket.sendall(request)
@@ -148,6 +153,7 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--path", default="/process-events/", help="a # in it becomes the connection's number")
+    parser.add_argument("--paths", type=json.loads, help="several, in turns, as JSON")
     parser.add_argument("--kind", choices=("event", "batch", "get"), default="event")
     parser.add_argument("--key", default="")
     parser.add_argument("--name", required=True, help="makes the ids of this run its own")

@@ -4,26 +4,22 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 
 import psycopg
 
 from benchmarks.figures import Figure
 from benchmarks.lab import ROOT, Lab
-from benchmarks.peers.fill import CALLS
+from benchmarks.peers.fill import Filling
 
-MONTH_SECONDS = 30 * 86_400
+MONTH = timedelta(days=30)
 
 
 def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
     """Figure 10. The calls fill a month evenly; a worker of the product and the plain query take turns."""
     calls = max(1000, lab.many)
     figure = Figure("10", f"statistics of a month of {calls:,} calls ÷ the plain scan", 1 / 300, False)
-    full = lab.another("month")
-    tell(f"filling {calls:,} calls and adding them up")
-    spread = f"n * interval '{MONTH_SECONDS / calls} s'"
-    with psycopg.connect(full.url, autocommit=True) as connection:
-        connection.execute(CALLS.replace("n * interval '7 s'", spread), [0, calls - 1])
-        connection.execute("VACUUM ANALYZE calls_call")
+    full = lab.filled("month", Filling(calls, every=MONTH / calls, with_events=False), tell)
     full.manage("roll_up_calls")
     with psycopg.connect(full.url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE calls_hourfigures")

@@ -15,6 +15,7 @@ from calls.domain.recordings import RecordingStatus
 from calls.domain.vocabulary import Anomaly, CallStatus, Direction
 from calls.sip.egress import read_allowances
 from phonegoggles import env
+from phonegoggles.connections import PooledConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -76,6 +77,7 @@ MIDDLEWARE = [
     "phonegoggles.policy.ContentSecurityPolicy",
     "calls.web.gate.APIGate",
     "django.middleware.security.SecurityMiddleware",
+    "calls.api.quick_history.QuickHistory",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -150,6 +152,7 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
         # The pool tries again in longer and longer pauses; given up soon, it is the next request that tries, so that a
         # database that was away for an hour is found when it is back, and not minutes later.
         _options["pool"] = {"min_size": 1, "max_size": _pool, "timeout": 10, "max_idle": 15, "reconnect_timeout": 5}
+        _options["pool"]["connection_class"] = PooledConnection
 else:
     raise env.refuse("DATABASE_URL", "must be a postgresql:// or sqlite:// address")
 

@@ -24,7 +24,7 @@ UPSERT = f"""
     ORDER BY id
     ON CONFLICT (id) DO UPDATE SET status = EXCLUDED.status, answered_at = EXCLUDED.answered_at,
         ended_at = EXCLUDED.ended_at, version = {CALLS}.version + EXCLUDED.version
-"""  # noqa: S608 - tables of ours
+"""
 
 
 def make_tables(url: str) -> None:

@@ -1,15 +1,16 @@
 """The call history of a number: `GET /call-history/<number>/`."""
 
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.http.response import HttpResponseBase
+import orjson
+from django.http import HttpRequest
+from django.http.response import HttpResponse, HttpResponseBase
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from calls.domain.history import HistoryEntry, Label
@@ -21,12 +22,14 @@ from calls.queries.history import HistoryFilter, Line, Place, history_of, is_kno
 from calls.web.csv import csv_response
 from calls.web.cursors import Cursor, link_header, read_cursor, write_cursor
 from calls.web.errors import Invalid
-from calls.web.parameters import choice, instant, whole_number
+from calls.web.parameters import HasQuery, choice, instant, whole_number
 from calls.web.schemas import errors
 
-COLUMNS = ("call_time", "counterparty_number", "call_status", "duration")
+COLUMNS = HistoryEntry._fields
 DEFAULT_LIMIT = 1_000
 MOST = 10_000
+# Who called whom is nobody's business but the asker's: no proxy or browser keeps it.
+PRIVATE = "no-store"
 
 ENTRY_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -109,37 +112,81 @@ class CallHistory(APIView):
     )
     def get(self, request: Request, number: str) -> HttpResponseBase:
         """Answer with a page of the history, or all of it as CSV."""
-        wanted = _wanted(request, read_number(number))
-        as_csv = choice(request, "format", {"json": False, "csv": True}, False)
-        look = Look.HISTORY_EXPORT if as_csv else Look.HISTORY
-        looked_at(request.user, [wanted.number], what=look, at=timezone.now())
-        limit = whole_number(request, "limit", default=DEFAULT_LIMIT, most=MOST)
-        cursor = None
-        if not as_csv and (text := request.query_params.get("cursor")) is not None:
-            cursor = read_cursor(text, filters=wanted)
-
-        place = Place(cursor.started_at, UUID(str(cursor.id))) if cursor else None
-        backwards = cursor is not None and cursor.backwards
-        lines = history_of(
-            wanted,
-            limit=1 if as_csv else limit + 1,
-            after=None if backwards else place,
-            before=place if backwards else None,
-        )
-        if not lines and cursor is None and not is_known(wanted.number):
+        asked = read_question(request, number)
+        look = Look.HISTORY_EXPORT if asked.as_csv else Look.HISTORY
+        looked_at(request.user, [asked.wanted.number], what=look, at=timezone.now())
+        lines = find_lines(asked)
+        if not lines and asked.cursor is None and not is_known(asked.wanted.number):
             raise NotFound("No call of this number is known.")
-        response: HttpResponseBase
-        if as_csv:
-            name = f"call-history-{wanted.number[1:]}.csv"
-            response = csv_response(name, COLUMNS, (as_row(entry) for entry in whole_history_of(wanted)))
-        else:
-            response = _page(request, wanted, lines, limit=limit, cursor=cursor)
-        # Who called whom is nobody's business but the asker's: no proxy or browser keeps it.
-        response["Cache-Control"] = "no-store"
+        if not asked.as_csv:
+            return answer(request._request, asked, lines)
+        name = f"call-history-{asked.wanted.number[1:]}.csv"
+        response = csv_response(name, COLUMNS, (as_row(entry) for entry in whole_history_of(asked.wanted)))
+        response["Cache-Control"] = PRIVATE
         return response
 
 
-def _wanted(request: Request, number: str) -> HistoryFilter:
+# -- What a short cut needs too (calls/api/quick_history.py) ----------------------------------------
+
+
+class Question(NamedTuple):
+    """Which history is asked for, and which page of it."""
+
+    wanted: HistoryFilter
+    as_csv: bool
+    limit: int
+    cursor: Cursor | None
+
+
+def read_question(request: HasQuery, number: str) -> Question:
+    """Return what is asked; raise Invalid."""
+    wanted = _wanted(request, read_number(number))
+    as_csv = choice(request, "format", {"json": False, "csv": True}, False)
+    limit = whole_number(request, "limit", default=DEFAULT_LIMIT, most=MOST)
+    cursor = None
+    if not as_csv and (text := request.query_params.get("cursor")) is not None:
+        cursor = read_cursor(text, filters=wanted)
+    return Question(wanted, as_csv, limit, cursor)
+
+
+def find_lines(asked: Question) -> list[Line]:
+    """Return the lines of the page, and one more if there are more; of a CSV, whether there are any."""
+    cursor = asked.cursor
+    place = Place(cursor.started_at, UUID(str(cursor.id))) if cursor else None
+    backwards = cursor is not None and cursor.backwards
+    return history_of(
+        asked.wanted,
+        limit=1 if asked.as_csv else asked.limit + 1,
+        after=None if backwards else place,
+        before=place if backwards else None,
+    )
+
+
+def answer(request: HttpRequest, asked: Question, lines: list[Line]) -> HttpResponse:
+    """Return one page; of the one line too many that was fetched, only its existence counts."""
+    more = len(lines) > asked.limit
+    backwards = asked.cursor is not None and asked.cursor.backwards
+    if more:
+        lines = lines[1:] if backwards else lines[:-1]
+    cursors = {}
+    if lines and (more or backwards):
+        cursors["next"] = write_cursor(Cursor(*lines[-1].place), filters=asked.wanted)
+    if lines and asked.cursor is not None and (more or not backwards):
+        cursors["prev"] = write_cursor(Cursor(*lines[0].place, backwards=True), filters=asked.wanted)
+    # Written at once: the framework's renderer takes several times as long, and would have to be given texts.
+    entries = [
+        {"call_time": at, "counterparty_number": other, "call_status": label, "duration": duration}
+        for at, _, other, label, duration in lines
+    ]
+    body = orjson.dumps(entries, option=orjson.OPT_UTC_Z)
+    response = HttpResponse(body, content_type="application/json")
+    if cursors:
+        response["Link"] = link_header(request, cursors)
+    response["Cache-Control"] = PRIVATE
+    return response
+
+
+def _wanted(request: HasQuery, number: str) -> HistoryFilter:
     labels = {label.value: frozenset({label}) for label in Label}
     return HistoryFilter(
         number=number,
@@ -149,20 +196,3 @@ def _wanted(request: Request, number: str) -> HistoryFilter:
         start=instant(request, "from"),
         end=instant(request, "to"),
     )
-
-
-def _page(request: Request, wanted: HistoryFilter, lines: list[Line], *, limit: int, cursor: Cursor | None) -> Response:
-    """Return one page; of the one line too many that was fetched, only its existence counts."""
-    more = len(lines) > limit
-    backwards = cursor is not None and cursor.backwards
-    if more:
-        lines = lines[1:] if backwards else lines[:-1]
-    cursors = {}
-    if lines and (more or backwards):
-        cursors["next"] = write_cursor(Cursor(*lines[-1].place), filters=wanted)
-    if lines and cursor is not None and (more or not backwards):
-        cursors["prev"] = write_cursor(Cursor(*lines[0].place, backwards=True), filters=wanted)
-    response = Response([dict(zip(COLUMNS, as_row(line.entry), strict=True)) for line in lines])
-    if cursors:
-        response["Link"] = link_header(request._request, cursors)
-    return response

@@ -1,6 +1,5 @@
 """A call as one of its two numbers saw it (the first specification's call history)."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -33,7 +32,8 @@ LABELS: dict[Label, Seen] = {
     Label.MISSED_OUTBOUND: Seen(called_out=True, ended=True, answered=False),
     Label.ONGOING_OUTBOUND: Seen(called_out=True, ended=False, answered=None),
 }
-_BY_SEEN = {
+# What a call was to one of its numbers: did the number call out, is the call over, was it answered?
+BY_SEEN: dict[tuple[bool, bool, bool], Label] = {
     (seen.called_out, seen.ended, answered): name
     for name, seen in LABELS.items()
     for answered in (True, False)
@@ -41,13 +41,7 @@ _BY_SEEN = {
 }
 
 
-def label(*, called_out: bool, ended: bool, answered: bool) -> Label:
-    """Return what a call was to the number that made it, or (not `called_out`) received it."""
-    return _BY_SEEN[called_out, ended, answered]
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(NamedTuple):
     """One line of a number's call history; `duration` in whole seconds, of completed calls."""
 
     call_time: datetime

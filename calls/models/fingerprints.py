@@ -22,7 +22,7 @@ def fingerprints(text: str, *, of: str) -> list[str]:
     """
     keys = _keys(tuple(settings.ENCRYPTION_KEYS), settings.SECRET_KEY, tuple(settings.SECRET_KEY_FALLBACKS))
     message = f"{of}:{text}".encode(errors="surrogatepass")
-    return [hmac.new(key, message, "sha256").hexdigest() for key in keys]
+    return [hmac.digest(key, message, "sha256").hex() for key in keys]
 
 
 def number_fingerprints(number: str) -> list[str]:

@@ -6,14 +6,15 @@ the last page ended: page 1,000 costs what page 1 costs, and 100,000 calls cost 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
-
-from calls.domain.history import LABELS, HistoryEntry, Label, Seen, label
+from calls.domain.history import BY_SEEN, LABELS, HistoryEntry, Label, Seen
 from calls.models import Call
+from calls.queries.reading import read
+from calls.queries.values import as_param, as_time, as_uuid
 
 # How many calls are fetched at a time where all are wanted.
 STRETCH = 2_000
@@ -44,8 +45,21 @@ class HistoryFilter:
 class Line(NamedTuple):
     """One entry of a history, and where it stands."""
 
-    place: Place
-    entry: HistoryEntry
+    started_at: datetime
+    id: UUID
+    counterparty_number: str
+    label: Label
+    duration: int | None
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return Place(self.started_at, self.id)
+
+    @property
+    def entry(self) -> HistoryEntry:
+        """What the number saw."""
+        return HistoryEntry(self.started_at, self.counterparty_number, self.label, self.duration)
 
 
 def history_of(
@@ -53,30 +67,30 @@ def history_of(
 ) -> list[Line]:
     """Return up to `limit` entries, in the wanted order: the first, those after a place, or those just before one."""
     backwards = before is not None
-    descending = wanted.newest_first != backwards
     place = before if backwards else after
-    order = "DESC" if descending else "ASC"
-    outer = f"ORDER BY started_at {order}, id {order} LIMIT %s"
-    branches, params = [], []
+    bounds = [as_param(bound) for bound in (wanted.start, wanted.end) if bound is not None]
+    if place is not None:
+        bounds += [as_param(place.started_at), as_param(place.id)]
+    params: list[Any] = []
+    selects, outer = [], ""
     for called_out in (True, False):
-        where, values = _conditions(wanted, called_out=called_out)
-        if not where:
-            continue
-        if place is not None:
-            where.append(f"(started_at, id) {'<' if descending else '>'} (%s, %s)")
-            values += [_param(place.started_at), _param(place.id)]
-        branches.append(
-            f"SELECT * FROM (SELECT started_at, id, {'called' if called_out else 'calling'}_number AS other,"  # noqa: S608 - names of ours
-            f" {1 if called_out else 0} AS called_out, answered_at IS NOT NULL AS answered,"
-            f" ended_at IS NOT NULL AS ended, duration FROM {Call._meta.db_table}"
-            f" WHERE {' AND '.join(where)} {outer}) AS {'made' if called_out else 'received'}"
+        select, outer = _branch(
+            called_out,
+            wanted.labels,
+            wanted.ongoing,
+            wanted.start is not None,
+            wanted.end is not None,
+            place is not None,
+            wanted.newest_first != backwards,
         )
-        params += [*values, limit]
-    if not branches:
+        if select:
+            selects.append(select)
+            # A number that calls itself has one entry, as the caller.
+            params += [*([wanted.number] if called_out else [wanted.number, wanted.number]), *bounds, limit]
+    if not selects:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(f"{' UNION ALL '.join(branches)} {outer}", [*params, limit])
-        lines = [_line(row) for row in cursor.fetchall()]
+    rows = read(f"{' UNION ALL '.join(selects)} {outer}", [*params, limit])
+    lines = [_line(row) for row in rows]
     return lines[::-1] if backwards else lines
 
 
@@ -98,28 +112,37 @@ def is_known(number: str) -> bool:
     return calls.filter(calling_number=number).exists() or calls.filter(called_number=number).exists()
 
 
-def _conditions(wanted: HistoryFilter, *, called_out: bool) -> tuple[list[str], list[Any]]:
-    """Return the conditions on the calls that the number made, or received; none if none can match."""
-    if called_out:
-        where, values = ["calling_number = %s"], [wanted.number]
-    else:
-        # A number that calls itself has one entry, as the caller.
-        where, values = ["called_number = %s AND calling_number <> %s"], [wanted.number, wanted.number]
+@lru_cache(maxsize=256)
+def _branch(
+    called_out: bool, labels: frozenset[Label], ongoing: bool, start: bool, end: bool, placed: bool, descending: bool
+) -> tuple[str, str]:
+    """Return the SQL of the calls that the number made, or received, and that of their order.
+
+    The first is empty if none can match. Its text depends on what is bounded, never on the bounds.
+    """
+    order = "DESC" if descending else "ASC"
+    outer = f"ORDER BY started_at {order}, id {order} LIMIT %s"
     allowed = [
         _outcome(seen)
         for name, seen in LABELS.items()
-        if seen.called_out == called_out and (name in wanted.labels if wanted.labels else seen.ended or wanted.ongoing)
+        if seen.called_out == called_out and (name in labels if labels else seen.ended or ongoing)
     ]
     if not allowed:
-        return [], []
+        return "", outer
+    where = ["calling_number = %s" if called_out else "called_number = %s AND calling_number <> %s"]
     where.append(f"({' OR '.join(allowed)})")
-    if wanted.start is not None:
+    if start:
         where.append("started_at >= %s")
-        values.append(_param(wanted.start))
-    if wanted.end is not None:
+    if end:
         where.append("started_at < %s")
-        values.append(_param(wanted.end))
-    return where, values
+    if placed:
+        where.append(f"(started_at, id) {'<' if descending else '>'} (%s, %s)")
+    return (
+        f"SELECT * FROM (SELECT started_at, id, {'called' if called_out else 'calling'}_number AS other,"  # noqa: S608 - names of ours
+        f" {1 if called_out else 0} AS called_out, answered_at IS NOT NULL AS answered,"
+        f" ended_at IS NOT NULL AS ended, duration FROM {Call._meta.db_table}"
+        f" WHERE {' AND '.join(where)} {outer}) AS {'made' if called_out else 'received'}"
+    ), outer
 
 
 def _outcome(seen: Seen) -> str:
@@ -129,18 +152,8 @@ def _outcome(seen: Seen) -> str:
     return f"({ended} AND answered_at IS {'NOT NULL' if seen.answered else 'NULL'})"
 
 
-def _param(value: datetime | UUID) -> Any:
-    """Return a value as the database's columns hold it."""
-    if connection.vendor == "postgresql":
-        return value
-    return value.hex if isinstance(value, UUID) else str(value.astimezone(UTC).replace(tzinfo=None))
-
-
 def _line(row: tuple[Any, ...]) -> Line:
     started_at, call, other, called_out, answered, ended, duration = row
-    if isinstance(started_at, str):
-        started_at = datetime.fromisoformat(started_at).replace(tzinfo=UTC)
-    if isinstance(call, str):
-        call = UUID(call)
-    seen = label(called_out=bool(called_out), ended=bool(ended), answered=bool(answered))
-    return Line(Place(started_at, call), HistoryEntry(started_at, other, seen, duration))
+    if not isinstance(call, UUID):  # SQLite
+        started_at, call = as_time(started_at), as_uuid(call)
+    return Line(started_at, call, other, BY_SEEN[called_out, ended, answered], duration)

@@ -1,9 +1,8 @@
 """Reading the query string."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import TypeVar
-
-from rest_framework.request import Request
+from typing import Protocol, TypeVar
 
 from calls.domain.instants import NotAnInstant, read_instant_or_date
 from calls.web.errors import Invalid
@@ -11,7 +10,15 @@ from calls.web.errors import Invalid
 T = TypeVar("T")
 
 
-def flag(request: Request, name: str) -> bool:
+class HasQuery(Protocol):
+    """A request of the REST framework, or whatever else has a query string."""
+
+    @property
+    def query_params(self) -> Mapping[str, str]:
+        """The parameters; of one that is given several times, the last."""
+
+
+def flag(request: HasQuery, name: str) -> bool:
     """Return a parameter that is true or false; absent is false."""
     value = request.query_params.get(name)
     if value is None or value.lower() in ("false", "0"):
@@ -21,7 +28,7 @@ def flag(request: Request, name: str) -> bool:
     raise Invalid({name: ["Must be true or false."]})
 
 
-def choice(request: Request, name: str, choices: dict[str, T], default: T) -> T:
+def choice(request: HasQuery, name: str, choices: dict[str, T], default: T) -> T:
     """Return the meaning of a parameter that is one of a few words."""
     value = request.query_params.get(name)
     if value is None:
@@ -31,7 +38,7 @@ def choice(request: Request, name: str, choices: dict[str, T], default: T) -> T:
     return choices[value]
 
 
-def whole_number(request: Request, name: str, *, default: int, most: int) -> int:
+def whole_number(request: HasQuery, name: str, *, default: int, most: int) -> int:
     """Return a parameter that is a whole number from 1 to `most`."""
     value = request.query_params.get(name)
     if value is None:
@@ -41,7 +48,7 @@ def whole_number(request: Request, name: str, *, default: int, most: int) -> int
     return int(value)
 
 
-def instant(request: Request, name: str, *, zone: tzinfo = UTC) -> datetime | None:
+def instant(request: HasQuery, name: str, *, zone: tzinfo = UTC) -> datetime | None:
     """Return a parameter that is an ISO 8601 date and time, or a date: its first instant in a time zone."""
     value = request.query_params.get(name)
     if value is None:

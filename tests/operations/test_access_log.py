@@ -138,10 +138,19 @@ def test_a_log_that_cannot_be_written_breaks_no_read_and_loses_nothing(monkeypat
     make()
     browser = sign_in("Analysts")
     with monkeypatch.context() as patch:
-        patch.setattr(type(AccessLogEntry.objects.all()), "bulk_create", broken)
+        patch.setattr(access_log, "_write", broken)
         assert browser.get("/call-history/12025550123/").status_code == 200
         assert flush() == 0
     assert looks() == ["history"]
+
+
+@pytest.mark.django_db
+def test_a_user_who_is_gone_before_the_look_is_written_is_still_named() -> None:
+    user = User.objects.create_user("ada")
+    looked_at(user, [NUMBER], what=Look.HISTORY, at=at(0))
+    user.delete()
+    assert flush() == 1
+    assert AccessLogEntry.objects.values_list("user", "user_name").get() == (None, "ada")
 
 
 @pytest.mark.django_db

@@ -21,11 +21,15 @@ CALLS = 20_000
 LARGE = {"calls_call", "calls_callevent"}
 # More rows than this are not to be sorted; a page has at most some hundred.
 SORTED_AT_MOST = 2_500
-NUMBER = "%2B12020039595"  # the fifth call's
+# Numbers with twenty calls, and with a tenth of all.
+FEW, MANY = fill.numbers_of(CALLS).light_number(7), fill.numbers_of(CALLS).heavy_number(0)
+NUMBER, BUSY_NUMBER = (f"%2B{number[1:]}" for number in (FEW, MANY))
 
 API = [
     f"/call-history/{NUMBER}/",
     f"/call-history/{NUMBER}/?ordering=-call_time&from=2023-01-01T00:00:00Z&status=Completed+Inbound",
+    f"/call-history/{BUSY_NUMBER}/?limit=10",
+    f"/call-history/{BUSY_NUMBER}/?limit=10&include=ongoing&status=Missed+Inbound&to=2023-01-02T00:00:00Z",
     "/api/call-logs/",
     "/api/call-logs/?ordering=started_at",
     "/api/call-logs/?status=ended",
@@ -60,9 +64,9 @@ ADMIN = [
 def many_calls() -> None:
     """Finished calls, one every seven seconds, and statistics of the tables."""
     with connection.cursor() as cursor:
-        cursor.execute(fill.CALLS, [1, CALLS])
-        cursor.execute(fill.EVENTS, [1, CALLS])
-    set_numbers(Customer.objects.create(name="Ada"), ["+12020039595"], at=timezone.now())
+        for statement in fill.statements(1, CALLS, calls=CALLS):
+            cursor.execute(statement)
+    set_numbers(Customer.objects.create(name="Ada"), [FEW], at=timezone.now())
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE calls_call")
         cursor.execute("ANALYZE calls_callevent")

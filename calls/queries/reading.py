@@ -1,0 +1,93 @@
+"""Asking what is asked very often: prepared, and answered in PostgreSQL's binary form.
+
+Where no transaction goes on, the pool lends a connection for just the one statement, which goes straight to
+libpq: psycopg's cursor takes as long for it as the database does. In a transaction it goes by a cursor, over the
+transaction's connection. Errors are Django's, and Django's log of queries (tests count them and look
+at their plans) sees them.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import count
+from time import monotonic
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+
+# So many different statements each connection keeps prepared.
+MOST_PREPARED = 100
+BINARY = psycopg.pq.Format.BINARY
+TUPLES = psycopg.pq.ExecStatus.TUPLES_OK
+DONE = psycopg.pq.ExecStatus.COMMAND_OK
+
+_numbers = count(1)
+
+
+def read(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows that a SELECT finds. Its text should not change from one time to the next: each is prepared.
+
+    Parameters are texts, numbers, instants and UUIDs; the database infers their types.
+    """
+    if connection.vendor != "postgresql":
+        with connection.cursor() as plain:
+            plain.execute(sql, params)
+            return list(plain.fetchall())
+    began = monotonic()
+    wrapper: Any = connection
+    pool = wrapper.pool if wrapper.connection is None else None
+    with wrapper.wrap_database_errors:
+        if pool is None:
+            wrapper.ensure_connection()
+            cursor: psycopg.Cursor[Any] = psycopg.Cursor(wrapper.connection)
+            rows = cursor.execute(sql, params, binary=True).fetchall()
+        else:
+            pool.open()
+            lent = pool.getconn()
+            try:
+                rows = _ask(lent, sql, params)
+            finally:
+                pool.putconn(lent)
+    if wrapper.queries_logged:
+        wrapper.queries_log.append({"sql": wrapper.ops.compose_sql(sql, params), "time": f"{monotonic() - began:.3f}"})
+    return rows
+
+
+def _ask(lent: "psycopg.Connection[Any]", sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows that a statement finds over a connection on which nothing else goes on."""
+    pgconn = lent.pgconn
+    values = [str(value).encode() for value in params]
+    names: dict[str, bytes] = vars(lent).setdefault("_read_by_us", {})
+    name = names.get(sql)
+    if name is None and len(names) < MOST_PREPARED and settings.GROUP_COMMIT:
+        # Without GROUP_COMMIT we may be behind a pooler that keeps no connection, and so nothing prepared, for us.
+        name = b"read_%d" % next(_numbers)
+        _check(pgconn.prepare(name, _numbered(sql)), DONE)
+        names[sql] = name
+    if name is None:
+        result = pgconn.exec_params(_numbered(sql), values, result_format=BINARY)
+    else:
+        result = pgconn.exec_prepared(name, values, result_format=BINARY)
+    if result.status != TUPLES:
+        names.clear()  # whatever it was: perhaps somebody took away what was prepared
+    _check(result, TUPLES)
+    found = Transformer(lent)
+    found.set_pgresult(result)
+    rows: list[tuple[Any, ...]] = found.load_rows(0, result.ntuples, tuple)
+    return rows
+
+
+def _check(result: Any, wanted: psycopg.pq.ExecStatus) -> None:
+    if result.status != wanted:
+        raise error_from_result(result)
+
+
+@lru_cache(maxsize=256)
+def _numbered(sql: str) -> bytes:
+    """Return a statement with PostgreSQL's own placeholders."""
+    first, *others = sql.split("%s")
+    text = first + "".join(f"${place}{part}" for place, part in enumerate(others, 1))
+    return text.replace("%%", "%").encode()
