@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -14,6 +13,7 @@ from django.utils import timezone
 from benchmarks.peers import fill
 from calls.models import Client as Customer
 from calls.operations.clients import set_numbers
+from tests.admin.pages import visit
 from tests.build import sign_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgresql]
@@ -109,8 +109,7 @@ def test_no_page_of_the_api_reads_or_sorts_a_whole_table(many_calls: None) -> No
 
 
 def test_no_list_of_the_admin_reads_or_sorts_a_whole_table(many_calls: None) -> None:
-    browser = Client()
-    browser.force_login(User.objects.create_superuser("root"))
+    browser = visit()
     found = {name: culprits(browser, f"/admin/calls/{name}") for name in ADMIN}
     assert not any(found.values()), "\n".join(line for said in found.values() for line in said)
 
