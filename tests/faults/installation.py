@@ -87,11 +87,13 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait for its first answer."""
-        words = f"-m granian --interface rsgi --workers {self._workers}"
+        # Code of earlier days came over WSGI.
+        way = "rsgi" if (self._root / "phonegoggles/rsgi.py").exists() else "wsgi --blocking-threads 64"
+        words = f"-m granian --interface {way} --workers {self._workers}"
         # By default the server gives up when workers die faster than it waits between two starts, 3.5 s.
-        words += " --respawn-failed-workers --respawn-interval 0.1"
+        words += f" --respawn-failed-workers --respawn-interval 0.1 --port {self.port}"
         self._process = subprocess.Popen(
-            [sys.executable, *words.split(), "--port", str(self.port), "phonegoggles.rsgi:application"],
+            [sys.executable, *words.split(), f"phonegoggles.{way.partition(' ')[0]}:application"],
             cwd=self._root,
             env=self._environment,
             stdout=self._log,

@@ -1,5 +1,6 @@
 """Faults of those who report, of the network to them, and of the web workers."""
 
+import contextlib
 import random
 import signal
 import socket
@@ -8,7 +9,8 @@ import time
 from tests.faults.installation import Verdict, judge, send_signal, serving, traffic
 from tests.faults.run import Place, fault
 
-HALF_SENT = 40
+# More than the threads of both processes, for each of two doors; and so many whose headers come byte by byte.
+HALF_SENT, SLOW_HEADERS = 150, 40
 
 
 @fault()
@@ -50,29 +52,28 @@ def cut_answer(place: Place) -> Verdict:
 
 @fault()
 def half_sent(place: Place) -> Verdict:
-    """40 requests whose body stops half-way, and 40 whose headers come byte by byte; the others must go on."""
+    """Hundreds of requests whose body stops half-way, and 40 whose headers come byte by byte; the others must go on."""
     url, tokens = place.postgresql()
-    head = f"POST /process-events/ HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Token {tokens.writer}\r\n"
-    with serving(url) as server:
-        held = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(2 * HALF_SENT)]
-        try:
-            begun = f'{head}Content-Type: application/json\r\nContent-Length: 400\r\n\r\n{{"event_id":'
-            for half in held[:HALF_SENT]:
-                half.sendall(begun.encode())
-            slow = iter(head * 1000)
-            with traffic(server, tokens).flowing() as senders:
-                end = time.monotonic() + place.seconds
-                while time.monotonic() < end:
-                    byte = next(slow).encode()
-                    for loris in held[HALF_SENT:]:
-                        try:
-                            loris.sendall(byte)
-                        except OSError:
-                            continue  # the server has had enough of it, as it may
-                    senders.wait_for(10)
-            during = len(senders.ledger.acked)
-        finally:
-            for each in held:
-                each.close()
-        notes = [f"all of them while {2 * HALF_SENT} requests were half sent ({during:,} events)"]
+    lines = f"Host: 127.0.0.1\r\nAuthorization: Token {tokens.writer}\r\n"
+    paths = ["/process-events/"] * HALF_SENT + ["/api/webhooks/sip/"] * HALF_SENT
+    with serving(url) as server, contextlib.ExitStack() as stack:
+
+        def connect() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+
+        for path in paths:
+            begun = f'{lines}Content-Type: application/json\r\nContent-Length: 400\r\n\r\n{{"event_id":'
+            connect().sendall(f"POST {path} HTTP/1.1\r\n{begun}".encode())
+        slow = [connect() for _ in range(SLOW_HEADERS)]
+        bytes_of_slow = iter(f"POST /process-events/ HTTP/1.1\r\n{lines * 1000}")
+        with traffic(server, tokens).flowing() as senders:
+            end = time.monotonic() + place.seconds
+            while time.monotonic() < end:
+                byte = next(bytes_of_slow).encode()
+                for loris in slow:
+                    with contextlib.suppress(OSError):  # the server may have had enough of it
+                        loris.sendall(byte)
+                senders.wait_for(10)
+        notes = [f"all of them while {len(paths)} bodies and {len(slow)} headers were half sent"]
+        stack.close()
         return judge(url, senders.ledger, address=server.address, tokens=tokens, notes=notes)
