@@ -181,6 +181,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 # Ten wrong passwords for one name from one address close that pair for a quarter of an hour. Tries under any names from
 # one address are bounded by THROTTLE_FAILED_AUTH.
 AXES_FAILURE_LIMIT = 10

@@ -10,7 +10,7 @@ from calls.web.errors import body_of, is_api
 
 
 class APIGate:
-    """Middleware for the paths of the API: a wrong host, and plain HTTP where HTTPS is wanted.
+    """Middleware for the paths of the API: a wrong host, plain HTTP where HTTPS is wanted; and nothing is cached.
 
     Django would answer the first with a page while debugging, and the second with a redirect,
     which loses the body of a POST.
@@ -31,4 +31,7 @@ class APIGate:
                     body_of("Use HTTPS. Behind a proxy, see the setting TRUST_X_FORWARDED_PROTO.", "https_required"),
                     status=403,
                 )
-        return self.get_response(request)
+        response = self.get_response(request)
+        if is_api(request):
+            response.headers.setdefault("Cache-Control", "no-store")  # who called whom is for nobody's cache
+        return response
