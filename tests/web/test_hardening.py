@@ -31,7 +31,7 @@ def ask(address: str, path: str, method: str = "GET", **headers: str) -> http.cl
 
 @pytest.mark.django_db(transaction=True)
 def test_every_answer_of_the_production_server_has_the_headers_that_browsers_heed() -> None:
-    with production_server(HTTPS="true", TRUST_X_FORWARDED_PROTO="true") as address:
+    with production_server(workers=1, kill=True, HTTPS="true", TRUST_X_FORWARDED_PROTO="true") as address:
         for path in ("/admin/login/", "/api/call-logs/", "/call-history/+12025550123/", "/nothing", "/livez"):
             answer = ask(address, path)
             told = {name.lower(): value for name, value in answer.getheaders()}

@@ -12,7 +12,7 @@ class Command(BaseCommand):
 
     help = (
         "Encrypts SIP passwords and webhook secrets anew, with the first of ENCRYPTION_KEYS. What no key"
-        " reads is named. May run beside a busy service. Fingerprints of numbers stay under the key that made them (docs/privacy.md)."
+        " reads is named. May run beside a busy service. Fingerprints of numbers stay under the key that made them."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
