@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks import (
     batches,
+    exporting,
     filled,
     healthchecks,
     history,
@@ -38,6 +39,7 @@ MEASURES: dict[str, Callable[[Lab, Callable[[str], None]], list[Figure]]] = {
     "sqlite": sqlite.measure,
     "filled": filled.measure,
     "memory": memory.measure,
+    "exports": exporting.measure,
     "imports": imports.measure,
     "history": history.measure,
     "statistics": statistics.measure,
