@@ -1,7 +1,8 @@
 """What events and calls take on disk: `python -m benchmarks.storage [--calls N]`, on a PostgreSQL cluster of its own.
 
-Sample calls are recorded as in life, through the product's write path, and the tables are then vacuumed but not
-rewritten, so that what updates leave behind is counted. Prints bytes a row, by table and index.
+Sample calls are recorded through the product's write path, many at a time, or `--singly`, as telephony systems report
+them: event by event over HTTP. The tables are then vacuumed but not rewritten, so that what updates leave behind is
+counted. Prints bytes a row, by table and index.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import psycopg
 
 from benchmarks.lab import ROOT, laboratory
 
+CONNECTIONS = 32
 TABLES = ("calls_callevent", "calls_call")
 PARTS = """
     SELECT relation.oid::regclass::text, pg_relation_size(relation.oid)
@@ -52,12 +54,17 @@ def main() -> None:
     """Fill, measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--calls", type=int, default=50_000, help="how many sample calls (default: %(default)s)")
+    parser.add_argument("--singly", action="store_true", help="one event a request, three for each call")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     with laboratory(seconds=1, rounds=1) as lab:
-        words = ["--calls", str(options.calls), "--days", "30", "--seed", "1"]
-        command = [sys.executable, str(ROOT / "create_test_data.py"), *words]
-        subprocess.run(command, cwd=ROOT, env=lab.environ, check=True, stdout=subprocess.DEVNULL)
+        if options.singly:
+            with lab.server() as server:
+                server.load(connections=CONNECTIONS, seconds=0, least=options.calls * 3 // CONNECTIONS)
+        else:
+            words = ["--calls", str(options.calls), "--days", "30", "--seed", "1"]
+            command = [sys.executable, str(ROOT / "create_test_data.py"), *words]
+            subprocess.run(command, cwd=ROOT, env=lab.environ, check=True, stdout=subprocess.DEVNULL)
         found = measure(lab.url)
     if options.json:
         print(json.dumps(found, indent=2))
