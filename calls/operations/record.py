@@ -8,7 +8,7 @@ within each the rows in the order of their ids, so groups cannot wait for each o
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import attrgetter
@@ -95,9 +95,11 @@ def record_soon(events: Sequence[Event], tell: Tell[Outcome]) -> None:
 
 
 def _record_alone(events: Sequence[Event], *, dry_run: bool = False, together: bool = False) -> list[Outcome]:
+    final = not (dry_run or together)
+
     def attempt() -> list[Outcome]:
         with transaction.atomic():
-            outcomes = _record(events)
+            outcomes = _record(events, final=final)
             if dry_run or (together and any(outcome.result is Result.CONFLICT for outcome in outcomes)):
                 transaction.set_rollback(True)
         return outcomes
@@ -151,7 +153,8 @@ def _persistently(attempt: Callable[[], T], *, races: int = 1) -> T:
                 raise
 
 
-def _record(events: Sequence[Event]) -> list[Outcome]:
+def _record(events: Sequence[Event], *, final: bool = False) -> list[Outcome]:
+    """Write events down; with `final`, nothing else belongs to the transaction, which may be committed here."""
     # Of an id that occurs twice in the group, the first occurrence stands for it.
     firsts: dict[Key, Event] = {}
     for event in events:
@@ -167,17 +170,29 @@ def _record(events: Sequence[Event]) -> list[Outcome]:
     hide_erased(by_call, states, added)
 
     new, changed = _advance(by_call, states, added)
-    made = statements.write_calls(
-        new=[_new_call(call, by_call[call], states[call]) for call in new],
-        changed=[_changed_call(call, by_call[call], states[call]) for call in changed],
-    )
-    if not made:
-        raise _Raced
     before = [(rows[call][_BEGAN], rows[call][_ENDED]) for call in changed]
     note_changes([*before, *((states[call].started_at, states[call].ended_at) for call in (*new, *changed))])
     if added:
         announce()
+    outcomes = _outcomes(events, states, added, stored, firsts)
+    made = statements.write_calls(
+        new=[_new_call(call, by_call[call], states[call]) for call in new],
+        changed=[_changed_call(call, by_call[call], states[call]) for call in changed],
+        last=final,
+    )
+    if not made:
+        raise _Raced
+    return outcomes
 
+
+def _outcomes(
+    events: Sequence[Event],
+    states: Mapping[UUID, CallState],
+    added: set[Key],
+    stored: Mapping[Key, Event],
+    firsts: Mapping[Key, Event],
+) -> list[Outcome]:
+    """Return what became of each event."""
     outcomes = []
     for event in events:
         key = (event.source, event.event_id)

@@ -6,15 +6,21 @@ same connection and so into the same transaction. Errors are Django's, and Djang
 """
 
 from collections.abc import Sequence
+from threading import local
 from time import monotonic
 from typing import Any, TypeAlias
 
 import psycopg
 from django.db import connection, connections
 
+from calls.operations.lane import AVAILABLE, Lane
+
 TUPLES = psycopg.pq.ExecStatus.TUPLES_OK
 
 Row: TypeAlias = Sequence[Any]
+
+# Each thread's own lane, if it has a connection apart.
+_own = local()
 
 
 def connect_apart() -> None:
@@ -36,10 +42,16 @@ def connect_apart() -> None:
             for way in ("seqscan", "hashjoin", "mergejoin"):
                 cursor.execute(f"SET enable_{way} = off")
         connection.connection.prepare_threshold = 1
+        if AVAILABLE:
+            _own.lane = Lane(connection.connection)
 
 
-def run(sql: str, parameters: Sequence[Any]) -> list[Row]:
-    """Run a statement and return its rows."""
+def run(sql: str, parameters: Sequence[Any], *, last: bool = False) -> list[Row]:
+    """Run a statement and return its rows.
+
+    If it is the `last` of the open transaction, that may be committed with it, which saves a wait: nothing may
+    follow, and whatever makes the statement fail undoes all of it.
+    """
     if connection.vendor != "postgresql":
         with connection.cursor() as plain:
             plain.execute(sql, parameters)
@@ -48,10 +60,24 @@ def run(sql: str, parameters: Sequence[Any]) -> list[Row]:
     began = monotonic()
     with connection.wrap_database_errors:
         raw: Any = connection.connection
+        lane = getattr(_own, "lane", None)
+        if lane is not None and lane.connection is raw:
+            rows: list[Row] = lane.run(sql, parameters, last=last and _is_outermost())
+            _log(sql, began)
+            return rows
         cursor: psycopg.Cursor[Any] = psycopg.Cursor(raw)
         cursor.execute(sql, parameters, prepare=raw.prepare_threshold is not None, binary=True)
         result = cursor.pgresult
         rows = cursor.fetchall() if result is not None and result.status == TUPLES else []
+    _log(sql, began)
+    return rows
+
+
+def _is_outermost() -> bool:
+    """Say whether the open transaction ends where the block does that we are in."""
+    return len(connection.atomic_blocks) == 1
+
+
+def _log(sql: str, began: float) -> None:
     if connection.queries_logged:
         connection.queries_log.append({"sql": sql, "time": f"{monotonic() - began:.3f}"})
-    return rows

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
-from django.db import connection, models
+from django.db import DataError, connection, models
 
 from calls.models import Call, CallEvent, ClientNumber
 from calls.models.calls import DERIVED_FIELDS, EVENT_COLUMNS, STATE_FIELDS
@@ -24,6 +24,9 @@ REMOTE = ("remote_first", "remote_second")
 _CLIENT = "COALESCE({})".format(
     ", ".join(f"(SELECT client_id FROM {ClientNumber._meta.db_table} WHERE number = new.{name})" for name in REMOTE)  # noqa: S608 - names of ours
 )
+
+# SQLSTATE of a division by zero, see _all_made.
+NOT_ALL_MADE = "22012"
 
 # What makes a call's row, and what is written back when its state changes.
 CALLS, EVENTS = Call._meta.db_table, CallEvent._meta.db_table
@@ -136,8 +139,17 @@ def _update() -> str:
     return f"UPDATE {CALLS} SET {changes} FROM {source} WHERE {CALLS}.id = new.id"  # noqa: S608 - names of ours
 
 
-def _make_and_update() -> str:
-    return f"WITH made AS ({_make()}), updated AS ({_update()}) SELECT id FROM made"  # noqa: S608 - names of ours
+def _make_all() -> str:
+    return f"WITH made AS ({_make()}) {_all_made()}"
+
+
+def _make_all_and_update() -> str:
+    return f"WITH made AS ({_make()}), updated AS ({_update()}) {_all_made()}"
+
+
+def _all_made() -> str:
+    # Fails where fewer were made than wanted: so the statement can be sent together with the COMMIT that follows.
+    return "SELECT 1 / (count(*) = %s::int)::int FROM made"
 
 
 @cache
@@ -146,8 +158,8 @@ def _sql(write: Callable[[], str], vendor: str) -> str:
     return write()
 
 
-def _run(write: Callable[[], str], *parameters: str) -> list[Any]:
-    return run(_sql(write, connection.vendor), parameters)
+def _run(write: Callable[[], str], *parameters: str, last: bool = False) -> list[Any]:
+    return run(_sql(write, connection.vendor), parameters, last=last)
 
 
 def lock_and_add(calls: Sequence[UUID], events: Sequence[Row]) -> tuple[dict[UUID, list[Any]], set[Key]]:
@@ -180,15 +192,27 @@ def _array(calls: Sequence[UUID]) -> str:
     return f"{{{','.join(map(str, calls))}}}"
 
 
-def write_calls(*, new: Sequence[Row], changed: Sequence[Row]) -> bool:
+def write_calls(*, new: Sequence[Row], changed: Sequence[Row], last: bool = False) -> bool:
     """Make new calls and write the changed states of calls that are locked by us.
 
     Rows of CALL_COLUMNS and REMOTE; a changed one needs no more than its id and CALL_UPDATES. Says
-    whether all the new ones are made: False means that somebody else made one of them meanwhile.
+    whether all the new ones are made: False means that somebody else made one of them meanwhile, and that the
+    transaction has to be undone. With `last`, it may be committed at once (`running.run`).
     """
-    if new and changed and connection.vendor == "postgresql":
-        return len(_run(_make_and_update, _json(new), _json(changed))) == len(new)
-    made = _run(_make, _json(new)) if new else []
-    if changed:
-        _run(_update, _json(changed))
-    return len(made) == len(new)
+    if connection.vendor != "postgresql":
+        made = _run(_make, _json(new)) if new else []
+        if changed:
+            _run(_update, _json(changed))
+        return len(made) == len(new)
+    try:
+        if new and changed:
+            _run(_make_all_and_update, _json(new), _json(changed), str(len(new)), last=last)
+        elif new:
+            _run(_make_all, _json(new), str(len(new)), last=last)
+        elif changed:
+            _run(_update, _json(changed), last=last)
+    except DataError as error:
+        if getattr(error.__cause__, "sqlstate", None) != NOT_ALL_MADE:
+            raise
+        return False
+    return True
