@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib.auth.backends import BaseBackend
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
@@ -15,7 +14,7 @@ class SignInThrottle(FailedAuthenticationThrottle):
     scope = "sign-in"
 
 
-class BoundedSignIn(BaseBackend):
+class BoundedSignIn:
     """Knows nobody; stands first, so that too many tries are refused before a password is looked at."""
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
