@@ -1,10 +1,11 @@
 """Recordings: to be listened to and read, and deleted by those who may."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,6 +19,8 @@ from calls.admin.player import player, progress, size
 from calls.admin.search import find_recordings, uuids_in
 from calls.domain.recordings import RecordingStatus
 from calls.models import CallRecording
+from calls.models.access_log import Look
+from calls.operations.access_log import looked_at
 from calls.operations.recordings import delete_recording
 
 
@@ -100,6 +103,21 @@ class CallRecordingAdmin(AsksFirst, ExportsCSV, KeysetAdmin):
         """Return the recordings together with their calls."""
         found: QuerySet[CallRecording] = super().get_queryset(request).select_related("call")
         return found
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        *args: Any,
+        obj: CallRecording | None = None,
+        **options: Any,
+    ) -> HttpResponse:
+        """Show the recording with what was said, and write down who looked."""
+        if obj is not None:
+            parties = [obj.call.calling_number, obj.call.called_number]
+            looked_at(request.user, filter(None, parties), what=Look.RECORDING, at=timezone.now(), call_id=obj.call_id)
+        response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **options)
+        return response
 
     def has_change_permission(self, request: HttpRequest, obj: CallRecording | None = None) -> bool:
         """Refuse: recorders report what there is."""

@@ -8,7 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from channels.db import database_sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 
 from calls.api.live_feed import (
     Change,
@@ -24,11 +27,14 @@ from calls.api.live_feed import (
 from calls.api.live_hall import RIGHT, hall_of_this_loop
 from calls.domain.events import call_uuid
 from calls.domain.vocabulary import CallStatus
+from calls.models import Call, ClientNumber
+from calls.models.access_log import Look
+from calls.operations.access_log import looked_at
 from calls.queries.calls import spellings
 from calls.realtime.fanout import Listener, Message, Wanted
 from calls.web.errors import Invalid, answer_exception
 from calls.web.gate import APIGate
-from calls.web.sockets import Socket, admit, chosen_subprotocol, request_of
+from calls.web.sockets import Socket, Visitor, admit, chosen_subprotocol, request_of
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +99,8 @@ class LiveCalls(Socket):
         listener = Listener(wanted)
         place = await self._hall.feed.join(listener)
         self._listener = listener
+        if settings.ACCESS_LOG:
+            await database_sync_to_async(note_listener)(visitor, wanted)
         return place, since
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -199,6 +207,17 @@ def read_query(request: HttpRequest) -> tuple[Wanted, Position | None]:
         statuses=frozenset(given.get("status", [])),
     )
     return wanted, read_live_cursor(since) if since else None
+
+
+def note_listener(visitor: Visitor, wanted: Wanted) -> None:
+    """Write down who listens to which numbers' calls: those that are asked for, else all of them."""
+    numbers = set(wanted.numbers)
+    numbers |= {*ClientNumber.objects.filter(client__in=wanted.clients).values_list("number", flat=True)}
+    for parties in Call.objects.filter(pk__in=wanted.calls).values_list("calling_number", "called_number"):
+        numbers |= {number for number in parties if number}
+    narrowed = wanted.numbers or wanted.clients or wanted.calls
+    user = get_user_model()._default_manager.get(pk=visitor.user)
+    looked_at(user, sorted(numbers) if narrowed else [""], what=Look.LIVE, at=timezone.now())
 
 
 def _calls_called(text: str) -> set[UUID]:

@@ -26,6 +26,8 @@ from calls.api.pages import KeysetPagination
 from calls.api.representations import RecordingRepresentation
 from calls.domain.recordings import RecordingStatus
 from calls.models import CallRecording
+from calls.models.access_log import Look
+from calls.operations.access_log import looked_at
 from calls.operations.recordings import UnknownRecording, attach_file, delete_recording, set_transcript
 from calls.queries.recordings import of_call, with_words
 from calls.web.bodies import copy_body
@@ -103,7 +105,14 @@ class Transcript(serializers.Serializer[Any]):
 
 def the_recording(id: UUID) -> CallRecording:
     """Return a recording; raise 404."""
-    return get_object_or_404(CallRecording.objects.all(), pk=id)
+    return get_object_or_404(CallRecording.objects.select_related("call"), pk=id)
+
+
+def note_look(request: Request, recording: CallRecording) -> None:
+    """Write down that somebody hears or reads what was said in a call."""
+    call = recording.call
+    parties = [call.calling_number, call.called_number]
+    looked_at(request.user, filter(None, parties), what=Look.RECORDING, at=timezone.now(), call_id=call.pk)
 
 
 class RecordingDetail(ReadsChunks, APIView):
@@ -123,7 +132,9 @@ class RecordingDetail(ReadsChunks, APIView):
     )
     def get(self, request: Request, id: UUID) -> Response:
         """Answer with the recording."""
-        return Response(RecordingRepresentation(the_recording(id)).data)
+        recording = the_recording(id)
+        note_look(request, recording)
+        return Response(RecordingRepresentation(recording).data)
 
     @extend_schema(
         operation_id="set_transcript",
@@ -189,6 +200,7 @@ class RecordingFile(APIView):
             file = recording.file.storage.open(str(recording.file.name))
         except FileNotFoundError:
             raise NotFound("The file of this recording is gone.") from None
+        note_look(request, recording)
         return file_response(
             file,
             size=file.size,

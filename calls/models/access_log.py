@@ -17,6 +17,8 @@ class Look(StrEnum):
     CALL_LIST = "call_list"
     CALL = "call"
     CLIENT_HISTORY = "client_history"
+    RECORDING = "recording"
+    LIVE = "live"
     ADMIN_NUMBER = "admin_number"
     ADMIN_CALL = "admin_call"
     ADMIN_SEARCH = "admin_search"

@@ -1,6 +1,7 @@
 """`/ws/calls/` with a real server and a real client, on the database that the tests run on."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from django.test import Client as Browser
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from calls.models import AccessToken, Call, Client
+from calls.models import AccessLogEntry, AccessToken, Call, Client
 from calls.operations import control
 from calls.operations.clients import set_numbers
 from calls.operations.control import Button
@@ -364,6 +365,19 @@ def test_there_is_room_for_so_many_sockets_and_no_more(groups: None) -> None:
             assert (response.status_code, "Retry-After" in response.headers) == (503, True)
         with listening(address, second):  # one has gone, so one may come
             pass
+
+
+def test_who_listens_is_in_the_access_log(key: str) -> None:
+    with socket_server(ACCESS_LOG="true") as (address, server):
+        refusal(address, "wrong")
+        with listening(address, key, number="+12025550123"):
+            for _ in range(100):  # it is written a moment later
+                noted = list(AccessLogEntry.objects.values_list("what", "user_name"))
+                if noted:
+                    break
+                with pytest.raises(subprocess.TimeoutExpired):
+                    server.wait(0.1)
+    assert noted == [("live", "ana")]
 
 
 def test_no_key_reaches_the_log(key: str, tmp_path: Any, capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,20 +12,24 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.test import Client as Browser
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from calls.admin.addresses import number_url
-from calls.models import AccessLogEntry, Call
+from calls.api.live import note_listener, read_query
+from calls.models import AccessLogEntry, Call, CallRecording
 from calls.models.access_log import Look
+from calls.models.fingerprints import number_fingerprints
 from calls.operations import access_log
 from calls.operations.access_log import flush, looked_at
 from calls.operations.erase import begin, run
 from calls.operations.record import record
 from calls.queries.access_log import looks_at
+from calls.web.sockets import Visitor
 from tests.admin.pages import make_staff, page_of, rows_of, visit
 from tests.admin.rows import make_client
-from tests.build import at, build_event, sign_in
+from tests.build import at, build_event, send, sign_in
 
 NUMBER, OTHER = "+12025550123", "+442079460000"
 LOG = "/admin/calls/accesslogentry/"
@@ -100,6 +104,52 @@ def test_looks_in_the_admin_are_written_down() -> None:
     browser.get("/admin/calls/call/export.csv")
     flush()
     assert AccessLogEntry.objects.filter(what=Look.ADMIN_EXPORT, number_hmac="").count() == 1
+
+
+@pytest.mark.django_db
+def test_who_hears_or_reads_what_was_said_is_written_down(tmp_path: Any, settings: Any) -> None:
+    settings.MEDIA_ROOT = str(tmp_path)
+    call = make()
+    telephony, analyst = sign_in("Telephony systems"), sign_in("Analysts", name="ada")
+    told = send(telephony, "POST", "webhooks/recording/", {"call_id": "call-1", "status": "pending"}).json()
+    path = f"/api/recordings/{told['recording_id']}/"
+    assert analyst.get(f"{path}file/").status_code == 404
+    assert telephony.generic("PUT", f"{path}file/", b"sound", "audio/wav").status_code == 200
+    assert looks() == []
+    assert analyst.get(path).status_code == 200
+    assert analyst.get(f"{path}file/").status_code == 200
+    assert analyst.get(f"{path}file/", headers={"Range": "bytes=1-"}).status_code == 206
+    assert visit().get(page_of(CallRecording.objects.get())).status_code == 200
+    assert looks() == looks(OTHER) == ["recording"] * 4
+    entry = AccessLogEntry.objects.order_by("pk").first()
+    assert entry is not None
+    assert (entry.user_name, entry.call_id) == ("ada", call.pk)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("query", "noted"),
+    [
+        ("number=%2B12025550123", [NUMBER]),
+        ("number=12025550123", [NUMBER]),
+        ("client={client}", [OTHER]),
+        ("call=call-1", [NUMBER, OTHER]),
+        ("call=unknown", []),
+        ("status=answered", [""]),
+        ("", [""]),
+    ],
+)
+def test_who_listens_is_written_down_with_what_they_asked_for(query: str, noted: list[str]) -> None:
+    make()
+    client = make_client(OTHER)
+    user = make_staff(group="Analysts")
+    wanted, _ = read_query(RequestFactory().get(f"/ws/calls/?{query.format(client=client.pk)}"))
+    note_listener(Visitor(user.pk), wanted)
+    flush()
+    entries = AccessLogEntry.objects.filter(what=Look.LIVE, user=user)
+    expected = {number_fingerprints(number)[0] if number else "" for number in noted}
+    assert set(entries.values_list("number_hmac", flat=True)) >= expected
+    assert bool(entries) == bool(noted)
 
 
 @pytest.mark.django_db
