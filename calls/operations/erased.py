@@ -4,6 +4,7 @@ A call whose numbers were all left alone costs nothing here but a look at its st
 """
 
 import json
+import logging
 from collections.abc import Collection, Mapping
 from datetime import UTC
 from uuid import UUID
@@ -13,6 +14,8 @@ from calls.domain.events import Event
 from calls.domain.state import CallState
 from calls.models import CallEvent, ErasedCall, ErasedEvent
 from calls.models.fingerprints import fingerprints, number_fingerprints
+
+logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 200
 
@@ -55,6 +58,19 @@ def hide_erased(
                 by_call[call][place] = hidden
                 if (event.source, event.event_id) in added:
                     _store(event, hidden)
+            if (event.source, event.event_id) in added:
+                _warn_of_a_lost_key(call, hidden, states[call])
+
+
+def _warn_of_a_lost_key(call: UUID, event: Event, state: CallState) -> None:
+    """Say so if an erased number of a call may just have come back, because the key that would tell it is gone."""
+    told = ((event.calling_number, state.calling_number), (event.called_number, state.called_number))
+    if any(number and is_erased(kept) and not is_erased(number) for number, kept in told):
+        logger.error(
+            "A late event of call %s, of which a number was erased, has a number that no key tells from it. If a key"
+            " was taken out of ENCRYPTION_KEYS or SECRET_KEY_FALLBACKS, put it back, and erase the number again.",
+            call,
+        )
 
 
 def _finder(names: Mapping[str, str]) -> Find:

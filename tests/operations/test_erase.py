@@ -293,6 +293,20 @@ def test_with_another_key_a_retry_is_a_conflict_and_still_brings_nothing_back() 
     assert digits_anywhere() == []
 
 
+def test_a_number_that_comes_back_because_its_key_is_gone_is_told_loudly(caplog: Any) -> None:
+    events = a_call()
+    record(events[:1])
+    erase()
+    record(events[1:2])
+    assert "no key tells" not in caplog.text
+    with override_settings(SECRET_KEY="another-" + "y" * 50, SECRET_KEY_FALLBACKS=[]):
+        record(events[2:])
+    assert "no key tells" in caplog.text
+    assert NUMBER.lstrip("+") not in caplog.text
+    erase()
+    assert digits_anywhere() == []
+
+
 def test_with_the_old_key_among_the_fallbacks_a_retry_is_known(settings: Any) -> None:
     events = a_call()
     record(events[:2])
