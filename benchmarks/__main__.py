@@ -20,6 +20,7 @@ from benchmarks import (
     healthchecks,
     history,
     imports,
+    lists,
     live,
     long_calls,
     memory,
@@ -42,6 +43,7 @@ MEASURES: dict[str, Callable[[Lab, Callable[[str], None]], list[Figure]]] = {
     "exports": exporting.measure,
     "imports": imports.measure,
     "history": history.measure,
+    "lists": lists.measure,
     "statistics": statistics.measure,
 }
 # Sizes of a whole run and of a quick one: seconds a side, rounds, events in a batch, events of a long call,

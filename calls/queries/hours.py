@@ -14,6 +14,7 @@ from django.db import connection
 from calls.domain.periods import HOUR, Span, hour_of
 from calls.models import Call, ChangedHour, HourFigures
 from calls.models.hours import FIGURES
+from calls.queries.reading import read
 from calls.queries.values import as_param
 
 HOURS, CHANGED, CALLS = (model._meta.db_table for model in (HourFigures, ChangedHour, Call))
@@ -28,6 +29,8 @@ def add_up(spans: Sequence[Span], names: Sequence[str]) -> dict[int, tuple[int, 
     first, after = _next_hour(start), hour_of(end)
     if first >= after:
         first = after = end  # all of it is an edge
+    if len(spans) == 1 and (sums := _without_gaps(names, start, first, after, end)):
+        return {0: sums}
     sql, params = _statement(spans, names, [(start, first), (after, end)], first, after)
     found: dict[int, tuple[int, ...]] = {}
     with connection.cursor() as cursor:
@@ -36,6 +39,33 @@ def add_up(spans: Sequence[Span], names: Sequence[str]) -> dict[int, tuple[int, 
             sums = found.get(place, (0,) * len(names))
             found[place] = tuple(int(figure) + had for figure, had in zip(figures, sums, strict=True))
     return found
+
+
+def _without_gaps(
+    names: Sequence[str], start: datetime, first: datetime, after: datetime, end: datetime
+) -> tuple[int, ...] | None:
+    """Return the figures of a span all of whose whole hours hold, as those of most spans do; None if one does not.
+
+    Nothing but counting tells whether they all do: looking for the gaps takes several times as long as adding up.
+    """
+    sums = ", ".join(f"COALESCE(SUM({name}), 0)" for name in names)
+    counts = ", ".join(FIGURES[name] for name in names)
+    edge = f"""
+        UNION ALL SELECT NULL, {counts} FROM {CALLS} AS call
+        WHERE call.started_at >= %s AND call.started_at < %s AND call.ended_at IS NOT NULL
+    """  # noqa: S608 - columns and tables of ours
+    edges = [(begin, till) for begin, till in ((start, first), (after, end)) if begin < till]
+    rows = read(
+        f"""
+        SELECT COUNT(*), {sums} FROM {HOURS}
+        WHERE hour >= %s AND hour < %s AND hour NOT IN (SELECT hour FROM {CHANGED} WHERE hour >= %s AND hour < %s)
+        {edge * len(edges)}
+        """,  # noqa: S608 - columns and tables of ours
+        [as_param(at) for at in (first, after, first, after, *(at for edge in edges for at in edge))],
+    )
+    if any(hours is not None and hours != (after - first) // HOUR for hours, *_ in rows):
+        return None
+    return tuple(sum(map(int, column)) for column in list(zip(*rows, strict=True))[1:])
 
 
 def _next_hour(instant: datetime) -> datetime:
