@@ -55,7 +55,7 @@ class ProcessEvents(KeepsRefused, APIView):
             media_type=self.media_type,
             read=process_events.read_event,
             at=timezone.now(),
-            dry_run=flag(request, "dry_run"),
+            dry_run=bool(request.META.get("QUERY_STRING")) and flag(request, "dry_run"),
         )
         if answer.status != 200:
             self.keep_refused(answer)
