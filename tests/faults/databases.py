@@ -114,7 +114,7 @@ def dead_network(place: Place) -> Verdict:
                     proxy.deafen()
                     times += 1
                     # Each sender has something under way that waits for a dead connection.
-                    senders.wait_for(200)
+                    senders.wait_for(200, patience=10 * silence)
             notes = [f"{times} times; given up after {silence} s of silence"]
             return judge(url, senders.ledger, address=server.address, tokens=tokens, notes=notes)
 

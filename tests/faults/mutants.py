@@ -33,7 +33,18 @@ def run_tests(root: Path, tests: Sequence[str], url: str | None) -> tuple[int, s
         environ.update(
             DJANGO_SETTINGS_MODULE="tests.settings", DATABASE_URL=url or f"sqlite:///{scratch}/unused.sqlite3"
         )
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:schemathesis",
+            *tests,
+        ]
         ended = subprocess.run(
             command, cwd=root, env=environ, capture_output=True, text=True, check=False, timeout=MOST_SECONDS
         )

@@ -95,6 +95,13 @@ MUTATIONS: dict[str, Mutation] = {
         ("tests/faults/test_faults.py::test_the_promise_is_kept[kill_postgresql]",),
         postgresql=True,
     ),
+    "a silent connection is waited for, however long": _one(
+        "phonegoggles/settings.py",
+        '_silence = env.number("DATABASE_SILENCE_SECONDS", 20)',
+        "_silence = 0",
+        ("tests/faults/test_faults.py::test_the_promise_is_kept[dead_network]",),
+        postgresql=True,
+    ),
     "last write wins": _one(
         STATEMENTS,
         "ON CONFLICT (source, event_id) DO NOTHING",

@@ -160,11 +160,11 @@ class Traffic:
             if missing:
                 self.ledger.wrong.append(f"{missing} events were never acknowledged: {dict(self.ledger.refused)}")
 
-    def wait_for(self, count: int) -> None:
-        """Wait until so many more events have been acknowledged."""
+    def wait_for(self, count: int, *, patience: float = PATIENCE_SECONDS) -> None:
+        """Wait until so many more events have been acknowledged; raise RuntimeError when that takes too long."""
         with self._lock:
             goal = len(self.ledger.acked) + count
-            if not self._lock.wait_for(lambda: len(self.ledger.acked) >= goal, PATIENCE_SECONDS):
+            if not self._lock.wait_for(lambda: len(self.ledger.acked) >= goal, patience):
                 raise RuntimeError(f"nothing was acknowledged any more: {dict(self.ledger.refused)}")
 
     def wait_for_refusals(self, count: int) -> None:
