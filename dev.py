@@ -387,6 +387,12 @@ def start_postgresql(report: Report, stack: contextlib.ExitStack) -> str | None:
         return None
 
 
+def pytest_command(python: str, words: Sequence[str], left_out: Sequence[str]) -> list[str]:
+    """Return the command that runs pytest with these arguments, without the tests that have one of some marks."""
+    marks = ["-m", " and ".join(f"not {name}" for name in left_out)] if left_out else []
+    return [python, "-m", "pytest", *marks, *words]
+
+
 def test(options: argparse.Namespace) -> int:
     """Run all checks, then the tests on SQLite and on PostgreSQL; with arguments for pytest, only the tests.
 
@@ -415,8 +421,6 @@ def test(options: argparse.Namespace) -> int:
         if not has_sip_peers():  # those tests leave themselves out
             remedy = "Debian: apt-get install kamailio kamailio-tls-modules kamailio-websocket-modules coturn."
             report.leave_out("the tests against SIP and TURN servers", "Kamailio with its modules, or coturn", remedy)
-        if left_out:
-            words = ["-m", " and ".join(f"not {name}" for name in left_out), *words]
         # Never the caller's database, and no test database in the checkout, where another run might use it.
         unused = f"sqlite:///{(scratch / 'unused.sqlite3').as_posix()}"
         runs = {"pytest on SQLite": {"DATABASE_URL": unused, "TEST_SQLITE": str(scratch / "test.sqlite3")}}
@@ -424,12 +428,13 @@ def test(options: argparse.Namespace) -> int:
         if postgresql:
             runs["pytest on PostgreSQL"] = {"DATABASE_URL": postgresql}
         *earlier, last = runs
-        command = [python, "-m", "pytest", *words]
         for name in earlier:
-            report.check(name, command, environ | runs[name])
+            # What has nothing to do with the database waits for the last run.
+            not_now = left_out if options.more else [*left_out, "once"]
+            report.check(name, pytest_command(python, words, not_now), environ | runs[name])
         report.show()
         print(f"\n== {last}", flush=True)
-        code = call(command, environ | runs[last])
+        code = call(pytest_command(python, words, left_out), environ | runs[last])
     return code or int(report.failed)
 
 

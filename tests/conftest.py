@@ -18,6 +18,26 @@ settings.register_profile(
 settings.load_profile("ours")
 
 
+# What is shown there has nothing to do with the database: `dev.py test`, which runs everything on SQLite and on
+# PostgreSQL, runs it on one of them. All of a folder, but for the files named after it.
+ONCE: dict[str, set[str]] = {
+    "browser": {"test_dashboard_live.py"},
+    "deploy": set(),
+    "domain": set(),
+    "house": {"test_canaries.py", "test_connections.py"},
+    "sip": set(),
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what need not run on both databases."""
+    for item in items:
+        folder, file = item.path.parent.name, item.path.name
+        if folder in ONCE and file not in ONCE[folder]:
+            item.add_marker(pytest.mark.once)
+
+
 @pytest.fixture
 def telephony(db: None) -> Client:
     """A telephony system, which may report and read nothing."""

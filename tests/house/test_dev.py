@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 import dev
 from calls.sampledata import SAMPLE_OWN_NUMBERS
 from tests.cluster import newest_first
+from tests.conftest import ONCE
 
 ROOT = Path(__file__).parents[2]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes and signals")
@@ -261,6 +262,17 @@ def test_arguments_for_pytest_are_passed_on_in_their_order(
     monkeypatch.setattr(dev, "test", lambda options: passed.append(options.more) or 0)
     assert dev.main(["test", *arguments]) == 0
     assert passed == [arguments]
+
+
+def test_what_is_left_out_is_left_out_by_its_marks_and_nothing_else_is() -> None:
+    assert dev.pytest_command("python", ["-n", "2"], []) == ["python", "-m", "pytest", "-n", "2"]
+    left_out = dev.pytest_command("python", ["-n", "2"], ["browser", "once"])
+    assert left_out == ["python", "-m", "pytest", "-m", "not browser and not once", "-n", "2"]
+
+
+def test_what_runs_once_is_where_it_is_said_to_be() -> None:
+    for folder, files in ONCE.items():
+        assert files <= {path.name for path in (ROOT / "tests" / folder).glob("test_*.py")}, folder
 
 
 def test_unknown_arguments_of_other_commands_are_refused() -> None:

@@ -171,6 +171,7 @@ def is_over(pid: int) -> bool:
     return listed.stdout.strip()[:1] in ("", "Z")
 
 
+@pytest.mark.once
 def test_a_server_that_dies_is_started_again_and_leaves_nothing_behind() -> None:
     with both_servers() as (requests, sockets, server):
         for word, address in (("granian", requests), ("serve_asgi", sockets)):
@@ -188,6 +189,7 @@ def test_a_server_that_dies_is_started_again_and_leaves_nothing_behind() -> None
         assert not lives(sockets)
 
 
+@pytest.mark.once
 def test_a_worker_that_dies_is_started_again() -> None:
     with both_servers("--no-sockets", "--workers", "1") as (address, _, server):
         [granian] = children_of(server.pid)
@@ -234,6 +236,7 @@ def refused(*more: str, **environment: str) -> str:
     return done.stderr
 
 
+@pytest.mark.once
 def test_a_port_that_is_taken_is_refused_before_anything_starts() -> None:
     with both_servers("--no-sockets", "--workers", "1") as (address, _, _server):
         taken = str(urlsplit(address).port)
@@ -242,6 +245,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_starts() -> None:
     assert "--sockets-port" in refused("--port", taken, "--sockets-port", taken)
 
 
+@pytest.mark.once
 def test_impossible_options_are_refused() -> None:
     assert "--workers" in refused("--workers", "0")
     assert "--port" in refused("--port", "70000")
@@ -253,6 +257,7 @@ def test_a_database_without_its_tables_is_refused(tmp_path: object) -> None:
     assert "manage.py migrate" in said
 
 
+@pytest.mark.once
 def test_the_deployment_check_is_told_before_the_start() -> None:
     said = refused("--port", str(free_port()), "--sockets-port", "1", "--host", "192.0.2.1")
     assert "security.W" in said
