@@ -22,6 +22,8 @@ Application: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]
 AT_ONCE_BYTES = 1024 * 1024
 # Nobody waits longer than this for a body, or for the next part of a large one, in seconds.
 BODY_SECONDS = 60
+# Nobody is given longer than this to take a part of an answer, in seconds: it holds a thread.
+PART_SECONDS = 60
 TOO_SLOW = b'{"detail":"The body did not come in time.","code":"request_timeout"}'
 CUT_OFF = b'{"detail":"The body ended before it was complete.","code":"invalid"}'
 JSON_HEADERS = [("Content-Type", "application/json")]
@@ -119,8 +121,8 @@ class Gateway:
         self._threads = ThreadPoolExecutor(self._most, thread_name_prefix="request")
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop serving; whatever is being answered has been by then."""
-        self._threads.shutdown()
+        """Stop serving; whatever is being answered has been by then, or its line is cut."""
+        self._threads.shutdown(wait=False, cancel_futures=True)  # a thread may be waiting for this very loop
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer a request."""
@@ -212,7 +214,7 @@ class Gateway:
                     raise OSError("the line was cut") from error
 
     def _in_the_loop(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PART_SECONDS)
 
 
 async def _begin(protocol: Any, status: int, headers: Headers) -> Any:
