@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.figures import Figure, in_turns
-from benchmarks.lab import Lab, Server, laboratory
+from benchmarks.lab import Lab, Server, cpu_seconds, laboratory
 from benchmarks.listeners import Arrivals, arrivals, ears, make_reader, socket_servers
 
 CONNECTIONS = 32
@@ -36,12 +36,20 @@ def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
 
         def heard() -> dict[str, Any]:
             with socket_servers(here) as servers, ears(here, list(servers), reader=reader, sockets=lab.sockets):
-                return server.load(connections=CONNECTIONS)
+                before = sum(cpu_seconds(process.pid) for process in servers.values())
+                seen = server.load(connections=CONNECTIONS)
+                after = sum(cpu_seconds(process.pid) for process in servers.values())
+            return {**seen, "sockets": (after - before) / max(1, seen["count"]) * 1e6}
 
         sides = {"nobody listens": lambda: server.load(connections=CONNECTIONS), "listeners": heard}
         for got in in_turns(lab.rounds, sides, tell):
-            alone, together = got["nobody listens"]["rate"], got["listeners"]["rate"]
-            cost.take(together / alone, listened=together, alone=alone)
+            alone, together = got["nobody listens"], got["listeners"]
+            costs = {
+                "CPU alone": alone["app"] + alone["database"],
+                "listened to": together["app"] + together["database"],
+                "of the socket processes": together["sockets"],
+            }
+            cost.take(together["rate"] / alone["rate"], listened=together["rate"], alone=alone["rate"], **costs)
     return [cost, wrong]
 
 
