@@ -136,7 +136,8 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
     _options = _database.setdefault("OPTIONS", {})
     _defaults = "-c jit=off"
     # A network that swallows everything tells nobody. So both ends ask each other, and give a connection up that has
-    # been silent for so long: ours, because requests wait for it; the database's, because its transaction holds locks.
+    # been silent for so long: ours, because requests wait for it; the database's, because its transaction holds locks
+    # (docs/decisions/0023).
     _silence = env.number("DATABASE_SILENCE_SECONDS", 20)
     if _silence and _silence < 4:
         raise env.refuse("DATABASE_SILENCE_SECONDS", "must be 0 or at least 4")
