@@ -17,6 +17,7 @@ from benchmarks import (
     batches,
     exporting,
     filled,
+    graphs,
     healthchecks,
     history,
     imports,
@@ -46,6 +47,8 @@ MEASURES: dict[str, Callable[[Lab, Callable[[str], None]], list[Figure]]] = {
     "lists": lists.measure,
     "statistics": statistics.measure,
 }
+# What is measured only when it is named.
+MORE: dict[str, Callable[[Lab, Callable[[str], None]], list[Figure]]] = {"graphs": graphs.measure}
 # Sizes of a whole run and of a quick one: seconds a side, rounds, events in a batch, events of a long call,
 # events in the full tables, events of the memory's measurement, listening sockets.
 WHOLE: dict[str, Any] = {
@@ -79,7 +82,7 @@ def run(names: list[str], sizes: dict[str, Any]) -> list[Figure]:
     with laboratory(**sizes) as lab:
         for name in names:
             tell(f"== {name}")
-            figures += MEASURES[name](lab, tell)
+            figures += (MEASURES | MORE)[name](lab, tell)
         tell("== comparing every call with the fold of its events")
         differing, calls = lab.differing_calls()
         last = Figure("17", "calls that differ from the fold of their events", 0, False)
@@ -91,7 +94,9 @@ def run(names: list[str], sizes: dict[str, Any]) -> list[Figure]:
 def main() -> None:
     """Read the command line, measure, and print."""
     parser = argparse.ArgumentParser(prog="dev.py bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("names", nargs="*", choices=[[], *MEASURES], help="what to measure (default: everything)")
+    parser.add_argument(
+        "names", nargs="*", choices=[[], *MEASURES, *MORE], help="what to measure (default: everything but graphs)"
+    )
     parser.add_argument("--quick", action="store_true", help="only show that everything runs")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--seconds", type=float, help="how long each side is measured in each round")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import MEASURES
+from benchmarks.__main__ import MEASURES, MORE
 from benchmarks.figures import Figure, in_turns, table
 from tests.cluster import find_programs
 
@@ -26,7 +26,7 @@ def run(*names: str) -> list[dict[str, Any]]:
 
 @pytest.mark.postgresql
 @pytest.mark.skipif(find_programs() is None, reason="needs PostgreSQL's server programs")
-@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("name", [*MEASURES, *MORE])
 def test_a_benchmark_runs_and_leaves_every_call_equal_to_the_fold_of_its_events(name: str) -> None:
     figures = run(name)
     assert len(figures) > 1
