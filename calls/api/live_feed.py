@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from calls.queries.changes import (
     last_id_given_out,
 )
 from calls.realtime.bridge import Bridge
-from calls.realtime.fanout import Fanout, Listener, Marks, Message
+from calls.realtime.fanout import Fanout, Label, Listener, Marks, Message
 from calls.web.cursors import seal, unseal
 from calls.web.errors import Gone, Invalid
 
@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 # The shortest time between two looks, which gathers what a busy moment brings; in seconds.
 GATHER_SECONDS = 0.03
+# The same while each look finds at least so many changes: looking costs as much for one as for hundreds.
+BUSY_GATHER_SECONDS, BUSY = 0.1, 50
 # The longest time between two looks, should no bell ring. SQLite has no bell between processes.
 LOOK_SECONDS = {"postgresql": 1.0, "sqlite": 0.1}
 # How long to wait for a database that does not answer.
@@ -85,6 +87,7 @@ class Feed:
         self._rung = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._untold: list[Change] = []
+        self._busy = False
 
     async def join(self, listener: Listener) -> Place:
         """Let a listener hear all changes from the returned place on."""
@@ -135,7 +138,8 @@ class Feed:
                 logger.exception("Changes could not be told: %s", self._untold)
                 self._untold.clear()  # rather than failing at them for ever
                 more = False
-            await asyncio.sleep(GATHER_SECONDS)
+            if not self._is_behind():
+                await asyncio.sleep(BUSY_GATHER_SECONDS if self._busy else GATHER_SECONDS)
             if not more:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._rung.wait(), longest)
@@ -144,7 +148,10 @@ class Feed:
         """Tell the listeners what is new; say whether to look again at once."""
         await self._apart(self._read)
         changes = self._untold
-        marks = await self._apart(lambda: marks_of({change.call for change in changes})) if changes else {}
+        labels = self.fanout.labels()
+        calls = {change.call for change in changes}
+        marks = await self._apart(lambda: marks_of(calls, labels)) if changes and labels else {}
+        self._busy = len(changes) >= BUSY
         heard_by = [self.fanout.who_wants(marks[change.call]) if change.call in marks else set() for change in changes]
         wanted = [change for change, listeners in zip(changes, heard_by, strict=True) if listeners]
         messages = iter(await self._apart(lambda: write_out(wanted)) if wanted else ())
@@ -154,6 +161,10 @@ class Feed:
                     listener.offer(message)
         self._untold = []
         return any(log.behind or log.has_gaps for log in (self._events, self._changes))
+
+    def _is_behind(self) -> bool:
+        """Say whether there was more than the last look took."""
+        return any(log.behind for log in (self._events, self._changes))
 
     def _read(self) -> None:
         """Take down what is new; it is kept until it is told, since the logs do not show it a second time."""
@@ -180,9 +191,9 @@ def _close_connection() -> None:
         connection.close()
 
 
-def marks_of(calls: Iterable[UUID]) -> dict[UUID, Marks]:
-    """Return what decides who hears of these calls."""
-    return {call: Marks(call, *glance) for call, glance in glance_at(list(calls)).items()}
+def marks_of(calls: Iterable[UUID], labels: Collection[Label] = (None,)) -> dict[UUID, Marks]:
+    """Return what decides who hears of these calls, of those that somebody listens to under one of the labels."""
+    return {call: Marks(call, *glance) for call, glance in glance_at(list(calls), labels).items()}
 
 
 def write_out(changes: Sequence[Change]) -> list[Message | None]:

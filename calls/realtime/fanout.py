@@ -108,6 +108,10 @@ class Fanout:
             if not self._shelves[label]:
                 del self._shelves[label]
 
+    def labels(self) -> frozenset[Label]:
+        """Return all under which somebody is found; with None among them, any call may be wanted."""
+        return frozenset(self._shelves)
+
     def who_wants(self, marks: Marks) -> set[Listener]:
         """Return who hears of a call."""
         labels: list[Label] = [None, marks.call, marks.client, *marks.numbers]
