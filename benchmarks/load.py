@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 import zlib
+import zlib
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,8 @@ class Connection:
         self.socket = socket.create_connection(address, timeout=30)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.name, self.turn, self.sent, self.begun, self.pending = name, options.first, 0, 0.0, b""
+        # Callers are spread over all numbers, so that whoever listens to some of them hears their share.
+        self.offset = zlib.crc32(name.encode())
         self.kind = options.kind
         number = f"{int(name.rpartition('-')[2]):012}"
         self.paths = [path.replace("#", number) for path in options.paths or [options.path]]
@@ -67,7 +70,7 @@ class Connection:
             at = datetime.now(UTC).isoformat()
         return (
             f'{{"event_id":"{self.name}-{self.turn}","call_id":"{call_id}","event":"{word}",'
-            f'"calling_number":"+1202555{call % 10000:04}","called_number":"+4930{call % 100000:06}",'
+            f'"calling_number":"+1202555{(self.offset + call * 7919) % 10_000:04}","called_number":"+4930{call % 100000:06}",'
             f'"created_at":"{at}"}}'
         ).encode()
 

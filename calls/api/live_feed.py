@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -200,7 +201,7 @@ def write_out(changes: Sequence[Change]) -> list[Message | None]:
     """Return the messages of changes; None for what was erased meanwhile."""
     calls = calls_by_id(list({change.call for change in changes}))
     events = events_by_id([change.event for change in changes if change.event is not None])
-    of_call, of_event = LiveCallRepresentation(), EventRepresentation()
+    of_call, of_event = _representations()
     seen = {pk: of_call.to_representation(call) for pk, call in calls.items()}
     messages: list[Message | None] = []
     for change in changes:
@@ -215,6 +216,12 @@ def write_out(changes: Sequence[Change]) -> list[Message | None]:
         }
         messages.append(Message(_text(body), change.event))
     return messages
+
+
+@cache
+def _representations() -> tuple[LiveCallRepresentation, EventRepresentation]:
+    """Return what writes calls and events out; working out its fields takes longer than writing a few."""
+    return LiveCallRepresentation(), EventRepresentation()
 
 
 def hello(position: Position) -> str:
