@@ -11,7 +11,6 @@ import socket
 import sys
 import time
 import zlib
-import zlib
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
