@@ -69,7 +69,8 @@ class Connection:
             at = datetime.now(UTC).isoformat()
         return (
             f'{{"event_id":"{self.name}-{self.turn}","call_id":"{call_id}","event":"{word}",'
-            f'"calling_number":"+1202555{(self.offset + call * 7919) % 10_000:04}","called_number":"+4930{call % 100000:06}",'
+            f'"calling_number":"+1202555{(self.offset + call * 7919) % 10_000:04}",'
+            f'"called_number":"+4930{call % 100000:06}",'
             f'"created_at":"{at}"}}'
         ).encode()
 
