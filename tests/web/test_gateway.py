@@ -4,6 +4,7 @@ import asyncio
 import io
 import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -81,7 +82,8 @@ def serve(application: Any, line: Line, *headers: tuple[str, str], **more: Any) 
         await door.__rsgi__(scope(*headers, **more), line)
         await asyncio.to_thread(door.__rsgi_del__, loop)
 
-    asyncio.run(one())
+    with ThreadPoolExecutor(1) as apart:  # a browser's tests leave a loop running in this thread
+        apart.submit(asyncio.run, one()).result()
     return line
 
 
