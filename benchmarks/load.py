@@ -26,7 +26,7 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.name, self.turn, self.sent, self.begun, self.pending = name, options.first, 0, 0.0, b""
         # Callers are spread over all numbers, so that whoever listens to some of them hears their share.
-        self.offset = zlib.crc32(name.encode())
+        self.offset = 0 if options.call else zlib.crc32(name.encode())
         self.kind = options.kind
         number = f"{int(name.rpartition('-')[2]):012}"
         self.paths = [path.replace("#", number) for path in options.paths or [options.path]]
@@ -61,6 +61,7 @@ class Connection:
         if self.call:  # always the same, long call
             number = self.name.rpartition("-")[2]
             call_id, word, minute = f"{self.call}-{number}", "ANSWER", self.turn // 60
+            call = 0  # its numbers stay as well
             at = f"2024-{1 + minute // 40320:02}-{1 + minute // 1440 % 28:02}"
             at += f"T{minute // 60 % 24:02}:{minute % 60:02}:{self.turn % 60:02}Z"
         else:
