@@ -150,6 +150,7 @@ def test_requests_and_sockets_share_one_address(front: Front) -> None:
         additional_headers={"Authorization": f"Token {analyst}"},
         compression=None,
         proxy=None,
+        open_timeout=60,
     ) as wire:
         ear = Ear(wire)
         assert front.ask("POST", "/process-events/", telephony, event("e1"))[0] == 200
