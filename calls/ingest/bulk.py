@@ -19,7 +19,8 @@ from django.db import connection
 from calls.domain.events import Event
 from calls.ingest.door import CONFLICT, MAX_EVENT_BYTES, Reader, read_fields
 from calls.ingest.files import BrokenFile, Record
-from calls.operations.record import Outcome, Result, record
+from calls.operations.outcomes import Outcome, Result
+from calls.operations.record import record
 from calls.web.bodies import InvalidJSON, parse_json
 from calls.web.errors import Invalid
 

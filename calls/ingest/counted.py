@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from calls.domain.events import Event
 from calls.metrics import COMMIT, EVENTS, LAG, Later
 from calls.operations import record as writing
-from calls.operations.record import Outcome, Result
+from calls.operations.outcomes import Outcome, Result
 from calls.operations.together import Tell
 
 

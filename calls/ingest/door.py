@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from calls.domain.events import Event
 from calls.ingest.counted import record
-from calls.operations.record import Outcome, Result
+from calls.operations.outcomes import Outcome, Result
 from calls.web.bodies import NDJSON, InvalidJSON, parse_json, split_array, unstorable
 from calls.web.errors import BodyTooLarge, Conflict, Invalid
 

@@ -15,7 +15,7 @@ from calls.domain.vocabulary import CallStatus, CallType, Direction, EventType, 
 from calls.ingest.door import Answer, read_fields, receive_together
 from calls.ingest.fields import MAX_ID_LENGTH
 from calls.ingest.json_cdr import MAX_UUID_LENGTH, Document, instant_or_none, profile_of, read_document, text_of
-from calls.operations.record import Result
+from calls.operations.outcomes import Result
 
 # The longest document that is read: every application that a leg ran is in it.
 MAX_DOCUMENT_BYTES = 512 * 1024

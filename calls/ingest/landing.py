@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from calls.domain.events import Event
-from calls.operations.record import Outcome
+from calls.operations.outcomes import Outcome
 from calls.operations.together import Tell
 
 T = TypeVar("T")

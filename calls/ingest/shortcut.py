@@ -25,7 +25,7 @@ from calls.ingest.counted import record_soon
 from calls.ingest.door import MAX_EVENT_BYTES, answer_one, understand
 from calls.ingest.landing import Landing
 from calls.metrics import count_request
-from calls.operations.record import Outcome, Result
+from calls.operations.outcomes import Outcome, Result
 from calls.web.bodies import JSON, write_json
 from calls.web.callers import recall_caller
 

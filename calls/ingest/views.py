@@ -13,7 +13,7 @@ from calls.ingest import process_events, recordings, schemas, sip_events
 from calls.ingest.door import MAX_BATCH_BYTES, receive, receive_one
 from calls.ingest.refused import KeepsRefused
 from calls.ingest.signature import SignatureAuthentication, body_of
-from calls.operations.record import Result
+from calls.operations.outcomes import Result
 from calls.web.authentication import TokenAuthentication
 from calls.web.bodies import JSON, NDJSON, media_type_of, read_body, write_json
 from calls.web.parameters import flag

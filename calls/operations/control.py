@@ -17,7 +17,8 @@ from calls.domain.vocabulary import CallStatus, CallType, Direction, EventType, 
 from calls.metrics import count_events
 from calls.models import Call, CallEvent, CallRecording, SIPConfiguration
 from calls.operations.annotate import annotate
-from calls.operations.record import Result, decide, record
+from calls.operations.outcomes import Result
+from calls.operations.record import decide, record
 from calls.operations.recordings import begin_recording, finish_recording
 
 

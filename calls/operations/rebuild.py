@@ -20,7 +20,8 @@ from calls.models import Call, CallEvent
 from calls.models.calls import DERIVED_FIELDS, EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_values
 from calls.operations import statements
 from calls.operations.hours import Times, note_changes
-from calls.operations.record import call_row, own_numbers
+from calls.operations.record import own_numbers
+from calls.operations.rows import call_row
 from calls.operations.turns import write_turn
 
 # How many calls are read, and at most locked, at a time.

@@ -6,13 +6,9 @@ that are new and write the changed states back. Everybody takes these steps in t
 within each the rows in the order of their ids, so groups cannot wait for each other in a circle.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from operator import attrgetter
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -20,12 +16,13 @@ from django.db import OperationalError, connection, transaction
 
 from calls.domain.events import Event
 from calls.domain.state import CallState, apply, fold
-from calls.domain.vocabulary import CallStatus
 from calls.models import CallEvent
-from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row, state_values
+from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row
 from calls.operations import statements
 from calls.operations.erased import hide_erased, repeats_erased
 from calls.operations.hours import note_changes
+from calls.operations.outcomes import Outcome, Result
+from calls.operations.rows import changed_call, event_row, new_call
 from calls.operations.together import Committer, Tell
 from calls.operations.turns import write_turn
 from calls.realtime.announce import announce
@@ -38,22 +35,6 @@ _BEGAN, _ENDED = STATE_FIELDS.index("started_at"), STATE_FIELDS.index("ended_at"
 
 Key: TypeAlias = tuple[str, str]
 T = TypeVar("T")
-
-
-class Result(StrEnum):
-    """What became of one reported event."""
-
-    CREATED = "created"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one reported event, and the status its call has now (None after a conflict)."""
-
-    result: Result
-    call_status: CallStatus | None = None
 
 
 class UnknownCall(LookupError):
@@ -164,7 +145,7 @@ def _record(events: Sequence[Event], *, final: bool = False) -> list[Outcome]:
         by_call[event.call_uuid].append(event)
 
     in_order = sorted(firsts.values(), key=lambda event: event.key) if len(firsts) > 1 else firsts.values()
-    rows, added = statements.lock_and_add(list(by_call), [_event_row(event) for event in in_order])
+    rows, added = statements.lock_and_add(list(by_call), [event_row(event) for event in in_order])
     states = {call: state_from_row(row) for call, row in rows.items()}
     stored = _find_events([key for key in firsts if key not in added]) if len(added) < len(firsts) else {}
     hide_erased(by_call, states, added)
@@ -176,8 +157,8 @@ def _record(events: Sequence[Event], *, final: bool = False) -> list[Outcome]:
         announce()
     outcomes = _outcomes(events, states, added, stored, firsts)
     made = statements.write_calls(
-        new=[_new_call(call, by_call[call], states[call]) for call in new],
-        changed=[_changed_call(call, by_call[call], states[call]) for call in changed],
+        new=[new_call(call, by_call[call], states[call]) for call in new],
+        changed=[changed_call(call, by_call[call], states[call]) for call in changed],
         last=final,
     )
     if not made:
@@ -234,42 +215,6 @@ def _advance(
     for call, log in _events_of({call: by_call[call][0].call_id for call in late}).items():
         states[call] = fold(log, own_numbers=ours)
     return new, changed
-
-
-# -- Rows ---------------------------------------------------------------------------------------
-
-
-def _new_call(call: UUID, group: list[Event], state: CallState) -> dict[str, Any]:
-    heard_at = min(event.received_at for event in group)
-    return call_row(call, state, external_id=group[0].call_id, created_at=heard_at, updated_at=heard_at)
-
-
-def _changed_call(call: UUID, group: list[Event], state: CallState) -> dict[str, Any]:
-    return call_row(call, state, updated_at=max(event.received_at for event in group))
-
-
-def call_row(call: UUID, state: CallState, **more: Any) -> dict[str, Any]:
-    """Return a call's row for the statements: without what is NULL, with the other party's possible numbers."""
-    row = {name: value for name, value in state_values(state).items() if value is not None}
-    row["id"] = call
-    row.update(more)
-    for name, number in zip(statements.REMOTE, state.remote_numbers, strict=False):
-        if number:
-            row[name] = number
-    return row
-
-
-_read_columns = attrgetter("call_uuid", *EVENT_COLUMNS)
-
-
-def _event_row(event: Event) -> dict[str, Any]:
-    """Return an event's row without what is NULL."""
-    values = zip(statements.EVENT_ROW, _read_columns(event), strict=True)
-    row = {name: value for name, value in values if value is not None}
-    metadata = row.pop("metadata")
-    if metadata:
-        row["metadata"] = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
-    return row
 
 
 def _lock_calls(calls: Iterable[UUID]) -> dict[UUID, CallState]:

@@ -34,8 +34,9 @@ from calls.models import (
 from calls.operations import erase as erasing
 from calls.operations.audit import note
 from calls.operations.erase import NotErasable, begin, read_erasable, run, uses_in_settings
+from calls.operations.outcomes import Result
 from calls.operations.quarantine import Refusal, keep
-from calls.operations.record import Result, record
+from calls.operations.record import record
 from calls.operations.recordings import RecordingReport, attach_file, begin_recording, report_recording
 from calls.queries.statistics import summary_of
 from tests.admin.rows import make_client

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from calls.models import Call, CallEvent, ErasureReceipt
 from calls.operations.erase import begin, run
-from calls.operations.record import Result, record
+from calls.operations.outcomes import Result
+from calls.operations.record import record
 from tests.build import build_event
 from tests.operations.health import assert_calls_follow_from_their_events
 from tests.operations.test_erase import NUMBER, OTHER, digits_anywhere

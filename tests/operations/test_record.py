@@ -14,7 +14,8 @@ from calls.domain.rules import NotPossible, moment_after
 from calls.domain.state import CallState, fold
 from calls.domain.vocabulary import CallStatus, EventType, Source
 from calls.models import Call, CallEvent
-from calls.operations.record import Outcome, UnknownCall, decide, record
+from calls.operations.outcomes import Outcome
+from calls.operations.record import UnknownCall, decide, record
 from tests.build import at, build_event, read_table
 from tests.reference import differences
 from tests.strategies import deliveries, event_sets

@@ -14,7 +14,8 @@ from django.db import connection, connections
 from calls.domain.events import Event
 from calls.domain.state import fold
 from calls.models import Call, CallEvent
-from calls.operations.record import Result, committer, decide, record
+from calls.operations.outcomes import Result
+from calls.operations.record import committer, decide, record
 from tests.build import build_event, read_table
 from tests.operations.health import assert_calls_follow_from_their_events
 from tests.operations.test_record import end_at

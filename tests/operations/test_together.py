@@ -11,7 +11,8 @@ from django.db import OperationalError, connection, transaction
 from calls.models import Call, CallEvent
 from calls.operations import record as recording
 from calls.operations import together
-from calls.operations.record import Result, committer, record
+from calls.operations.outcomes import Result
+from calls.operations.record import committer, record
 from calls.operations.together import Committer
 from tests.build import build_event
 from tests.operations.test_record_concurrently import healthy

@@ -16,7 +16,8 @@ from calls.domain.state import fold
 from calls.domain.vocabulary import Anomaly, CallStatus, Direction, EventType
 from calls.models import Call, CallEvent
 from calls.models.calls import state_values
-from calls.operations.record import Result, record
+from calls.operations.outcomes import Result
+from calls.operations.record import record
 from calls.sampledata import (
     OUTSIDE_RANGES,
     SAMPLE_OWN_NUMBERS,

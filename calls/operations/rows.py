@@ -1,0 +1,46 @@
+"""Rows for the statements of the write path, without what is NULL."""
+
+import json
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+from calls.domain.events import Event
+from calls.domain.state import CallState
+from calls.models.calls import EVENT_COLUMNS, state_values
+from calls.operations import statements
+
+
+def new_call(call: UUID, group: list[Event], state: CallState) -> dict[str, Any]:
+    """Return the row of a call that these events have made."""
+    heard_at = min(event.received_at for event in group)
+    return call_row(call, state, external_id=group[0].call_id, created_at=heard_at, updated_at=heard_at)
+
+
+def changed_call(call: UUID, group: list[Event], state: CallState) -> dict[str, Any]:
+    """Return what these events have made of a call's row."""
+    return call_row(call, state, updated_at=max(event.received_at for event in group))
+
+
+def call_row(call: UUID, state: CallState, **more: Any) -> dict[str, Any]:
+    """Return a call's row for the statements: without what is NULL, with the other party's possible numbers."""
+    row = {name: value for name, value in state_values(state).items() if value is not None}
+    row["id"] = call
+    row.update(more)
+    for name, number in zip(statements.REMOTE, state.remote_numbers, strict=False):
+        if number:
+            row[name] = number
+    return row
+
+
+_read_columns = attrgetter("call_uuid", *EVENT_COLUMNS)
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """Return an event's row without what is NULL."""
+    values = zip(statements.EVENT_ROW, _read_columns(event), strict=True)
+    row = {name: value for name, value in values if value is not None}
+    metadata = row.pop("metadata")
+    if metadata:
+        row["metadata"] = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
+    return row
