@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from calls.domain.events import Event
@@ -32,32 +33,32 @@ def write_event(event: Event, *, user: str | None) -> dict[str, Any]:
 
 def reader(users: Mapping[str, int]) -> Callable[..., Event]:
     """Return what understands a written event, where these users (their names and ids) are known."""
+    return partial(_read_event, users)
 
-    def read_event(fields: dict[str, Any], *, at: datetime) -> Event:
-        errors: FieldErrors = {}
-        event = Event(
-            event_id=read_id(fields, "event_id", errors),
-            call_id=read_id(fields, "call_id", errors),
-            type=_word(EventType, fields, "type", errors) or EventType.INITIATED,
-            occurred_at=read_time(fields, "occurred_at", errors, otherwise=at),
-            received_at=read_time(fields, "received_at", errors, otherwise=at) if fields.get("received_at") else at,
-            source=_word(Source, fields, "source", errors) or Source.SIP,
-            word=_text(fields, "word", errors, length=64) or "",
-            calling_number=read_address(fields, "calling_number", errors),
-            called_number=read_address(fields, "called_number", errors),
-            direction=_word(Direction, fields, "direction", errors, required=False),
-            call_type=_word(CallType, fields, "call_type", errors, required=False),
-            cause=_text(fields, "cause", errors, length=32),
-            transfer_to=_text(fields, "transfer_to", errors, length=MAX_ID_LENGTH),
-            user_id=_user(users, fields, errors),
-            metadata=mask_values(read_object(fields, "metadata", errors)),
-        )
-        errors.update({name: ["There is no such field."] for name in fields if name not in FIELDS})
-        if errors:
-            raise Invalid(errors)
-        return event
 
-    return read_event
+def _read_event(users: Mapping[str, int], fields: dict[str, Any], *, at: datetime) -> Event:
+    errors: FieldErrors = {}
+    event = Event(
+        event_id=read_id(fields, "event_id", errors),
+        call_id=read_id(fields, "call_id", errors),
+        type=_word(EventType, fields, "type", errors) or EventType.INITIATED,
+        occurred_at=read_time(fields, "occurred_at", errors, otherwise=at),
+        received_at=read_time(fields, "received_at", errors, otherwise=at) if fields.get("received_at") else at,
+        source=_word(Source, fields, "source", errors) or Source.SIP,
+        word=_text(fields, "word", errors, length=64) or "",
+        calling_number=read_address(fields, "calling_number", errors),
+        called_number=read_address(fields, "called_number", errors),
+        direction=_word(Direction, fields, "direction", errors, required=False),
+        call_type=_word(CallType, fields, "call_type", errors, required=False),
+        cause=_text(fields, "cause", errors, length=32),
+        transfer_to=_text(fields, "transfer_to", errors, length=MAX_ID_LENGTH),
+        user_id=_user(users, fields, errors),
+        metadata=mask_values(read_object(fields, "metadata", errors)),
+    )
+    errors.update({name: ["There is no such field."] for name in fields if name not in FIELDS})
+    if errors:
+        raise Invalid(errors)
+    return event
 
 
 def _word(

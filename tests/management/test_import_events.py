@@ -4,6 +4,10 @@ import csv
 import gzip
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +15,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,7 +69,10 @@ def run(*words: Any) -> tuple[int, str]:
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("form", list(WRITERS))
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_every_kind_of_file_makes_the_same_calls(tmp_path: Path, form: str, packed: bool, jobs: int) -> None:
+def test_every_kind_of_file_makes_the_same_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, packed: bool, jobs: int
+) -> None:
+    monkeypatch.setattr(bulk, "STRETCH", 100 if packed else 25)
     content = WRITERS[form](REPORTS)
     path = tmp_path / (f"events.{form}.gz" if packed else "events")  # found out by name, or by the beginning
     path.write_bytes(gzip.compress(content) if packed else content)
@@ -72,6 +80,81 @@ def test_every_kind_of_file_makes_the_same_calls(tmp_path: Path, form: str, pack
     assert set(Call.objects.values_list("status", "duration")) == {("ended", 2)}
     assert run(path) == (0, "0 recorded, 60 known already, 0 refused.\n")
     assert_calls_follow_from_their_events()
+
+
+def test_processes_side_by_side_tell_the_same_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = [{**one, "created_at": "2024-04-02T00:00:00Z"} for one in REPORTS[:30]]
+    broken = b"{broken\n" + as_ndjson([{**REPORTS[0], "call_id": 1.5}]) + b"[1]\n"
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(as_ndjson(REPORTS) + as_ndjson(REPORTS[:10]) + broken + as_ndjson(other))
+    monkeypatch.setattr(bulk, "STRETCH", 9)
+    told = {}
+    for jobs in (1, 3):
+        refused = tmp_path / f"refused-{jobs}"
+        said = run(path, "--dry-run", "--jobs", jobs, "--refused", refused)
+        assert said[0] == 1
+        assert CallEvent.objects.count() == 0
+    for jobs in (1, 3):
+        refused = tmp_path / f"refused-{jobs}"
+        CallEvent.objects.all().delete()
+        Call.objects.all().delete()
+        said = run(path, "--jobs", jobs, "--refused", refused)
+        stored = sorted(CallEvent.objects.values_list("event_id", "call_id", "occurred_at"))
+        states = sorted(Call.objects.values_list("pk", "status", "duration", "version"))
+        told[jobs] = said, refused.read_bytes(), stored, states
+    assert told[3] == told[1]
+    assert told[1][0] == (1, "60 recorded, 10 known already, 33 refused.")
+    assert_calls_follow_from_their_events()
+
+
+def test_ctrl_c_stops_all_processes_and_the_rest_can_follow(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    reports = [{**one, "call_id": f"{one['call_id']}-{turn}", "event_id": f"{one['event_id']}-{turn}"}
+        for turn in range(1000) for one in REPORTS]  # fmt: skip
+    path.write_bytes(as_ndjson(reports))
+    database = f"{connection.settings_dict['NAME']}"
+    words = [sys.executable, "-c", STARTER, database, "import_events", str(path), "--jobs", "2"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while not path.with_name("events.ndjson.imported").exists():
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process of the group hears of it
+        said = process.communicate()[1]  # to its end, which only comes when no process is left
+    assert process.returncode == 130
+    assert "Stopped. --resume goes on" in said
+    assert "Traceback" not in said
+    assert 0 < CallEvent.objects.count() < len(reports)
+    status, told = run(path, "--resume")
+    assert status == 0, told
+    assert CallEvent.objects.count() == len(reports)
+
+
+# manage.py, on the database of the tests.
+STARTER = """
+import os, sys
+import django
+django.setup()
+from django.core.management import execute_from_command_line
+from django.db import connection, connections
+connections.settings[connection.alias]["NAME"] = connection.settings_dict["NAME"] = sys.argv.pop(1)
+execute_from_command_line(sys.argv)
+"""
+
+
+def test_a_process_that_dies_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(as_ndjson(REPORTS))
+    monkeypatch.setattr(bulk, "STRETCH", 9)
+    monkeypatch.setattr(bulk, "_judge_and_write", die)
+    status, said = run(path, "--jobs", 2)
+    assert status == 2
+    assert "A writing process has ended unexpectedly. --resume goes on." in said
+    monkeypatch.undo()
+    assert run(path, "--resume") == (0, "60 recorded, 0 known already, 0 refused.\n")
+
+
+def die(*_: Any, **__: Any) -> None:
+    """What a writing process does that the system kills, say for want of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_standard_input_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

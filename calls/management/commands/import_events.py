@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import sys
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -17,7 +19,7 @@ from tqdm import tqdm
 
 from calls.domain.vocabulary import Source
 from calls.ingest import process_events, sip_events, stored_events
-from calls.ingest.bulk import Progress, Refusal, take
+from calls.ingest.bulk import Lanes, Progress, Refusal, take
 from calls.ingest.door import Reader
 from calls.ingest.files import BrokenFile, Form, Record, form_of, read_header, records, skip, unpacked
 
@@ -52,19 +54,26 @@ class Command(BaseCommand):
         parser.add_argument("--refused", type=Path, metavar="FILE", help="write what is refused there, as NDJSON")
         parser.add_argument("--resume", action="store_true", help="go on where a run of these files was stopped")
         parser.add_argument(
-            "--jobs", type=int, default=0, metavar="N", help="writers side by side (default: PostgreSQL 2, SQLite 1)"
+            "--jobs",
+            type=int,
+            default=0,
+            metavar="N",
+            help="processes that write side by side (default: PostgreSQL one a processor, at least 2; SQLite 1)",
         )
         parser.add_argument("--dry-run", action="store_true", help="judge all, store nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Import file after file, and say what became of the events."""
         self.created = self.duplicates = self.refused = 0
-        self.read = _reader(options["vocabulary"])
-        self.lanes = options["jobs"] or (2 if connection.vendor == "postgresql" else 1)
         self.dry_run = options["dry_run"]
+        # SQLite has one writer at a time, whatever is begun.
+        jobs = options["jobs"] or (max(2, os.cpu_count() or 1) if connection.vendor == "postgresql" else 1)
+        call_id = "sip_call_id" if options["vocabulary"] == Source.SIP else "call_id"
+        lanes = Lanes(jobs, read=_reader(options["vocabulary"]), call_id=call_id, dry_run=self.dry_run)
         marks = [_Checkpoint(name) for name in options["files"]]
         broken = ""
         with ExitStack() as stack:
+            stack.enter_context(lanes)
             mode = "a" if options["resume"] else "w"
             self.report: TextIO | None = None
             if options["refused"]:
@@ -74,10 +83,13 @@ class Command(BaseCommand):
                     raise CommandError(f"{options['refused']}: {error.strerror}.", returncode=UNREADABLE) from None
             for mark in marks:
                 try:
-                    self._import(mark, resume=options["resume"], form=options["format"])
+                    self._import(mark, lanes, resume=options["resume"], form=options["format"])
                 except (OSError, EOFError, zlib.error, BrokenFile) as error:
                     reason = getattr(error, "strerror", None) or getattr(error, "detail", None) or error
                     broken = f"{mark.name}: {reason}"
+                    break
+                except BrokenExecutor:
+                    broken = f"{mark.name}: A writing process has ended unexpectedly. --resume goes on."
                     break
                 except KeyboardInterrupt:
                     self.stderr.write("Stopped. --resume goes on, or import it again: what is known changes nothing.")
@@ -97,7 +109,7 @@ class Command(BaseCommand):
             raise CommandError(told, returncode=SOME_REFUSED)
         self.stdout.write(self.style.SUCCESS(told))
 
-    def _import(self, mark: "_Checkpoint", *, resume: bool, form: str | None) -> None:
+    def _import(self, mark: "_Checkpoint", lanes: Lanes, *, resume: bool, form: str | None) -> None:
         with ExitStack() as stack:
             packed = sys.stdin.buffer if mark.name == STDIN else stack.enter_context(Path(mark.name).open("rb"))
             size = None if mark.name == STDIN else Path(mark.name).stat().st_size
@@ -112,7 +124,7 @@ class Command(BaseCommand):
             bar = stack.enter_context(
                 tqdm(total=total, initial=mark.byte, unit="B", unit_scale=True, desc=mark.name, disable=None)
             )
-            for progress in take(found, read=self.read, at=timezone.now, lanes=self.lanes, dry_run=self.dry_run):
+            for progress in take(found, lanes, at=timezone.now):
                 self._tell(mark.name, progress)
                 bar.update(progress.byte - mark.byte)
                 bar.set_postfix_str(f"{self.created:,} recorded, {self.refused:,} refused")
