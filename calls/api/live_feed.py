@@ -2,21 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from calls.api.representations import EventRepresentation, LiveCallRepresentation
+from calls.api.live_text import show_call, text, update
 from calls.models import CallChange, CallEvent
 from calls.queries.changes import (
+    Labels,
     Tail,
     calls_by_id,
     entries_between,
@@ -24,8 +24,9 @@ from calls.queries.changes import (
     glance_at,
     last_id_given_out,
 )
+from calls.queries.reading import read_apart
 from calls.realtime.bridge import Bridge
-from calls.realtime.fanout import Fanout, Label, Listener, Marks, Message
+from calls.realtime.fanout import Fanout, Listener, Marks, Message
 from calls.web.cursors import seal, unseal
 from calls.web.errors import Gone, Invalid
 
@@ -34,7 +35,8 @@ T = TypeVar("T")
 
 # The shortest time between two looks, which gathers what a busy moment brings; in seconds.
 GATHER_SECONDS = 0.03
-# The same while each look finds at least so many changes: looking costs as much for one as for hundreds.
+# The same while each look finds at least so many changes: looking costs as much for one as for hundreds. Then
+# nobody waits for the bell either.
 BUSY_GATHER_SECONDS, BUSY = 0.1, 50
 # The longest time between two looks, should no bell ring. SQLite has no bell between processes.
 LOOK_SECONDS = {"postgresql": 1.0, "sqlite": 0.1}
@@ -87,14 +89,14 @@ class Feed:
         self._lock = asyncio.Lock()
         self._rung = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
-        self._untold: list[Change] = []
+        self._untold: list[tuple[Change, Marks]] = []
         self._busy = False
 
     async def join(self, listener: Listener) -> Place:
         """Let a listener hear all changes from the returned place on."""
         async with self._lock:
             if self._following is None:
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed", initializer=read_apart)
                 try:
                     self._events, self._changes = await self._apart(_stand_at_the_end)
                 except BaseException:
@@ -113,6 +115,8 @@ class Feed:
     async def leave(self, listener: Listener) -> None:
         """Let a listener hear no more; after the last one nothing is followed."""
         self.fanout.remove(listener)
+        if len(self.fanout):
+            return
         async with self._lock:
             if self._following is None or len(self.fanout):
                 return
@@ -141,22 +145,19 @@ class Feed:
                 more = False
             if not self._is_behind():
                 await asyncio.sleep(BUSY_GATHER_SECONDS if self._busy else GATHER_SECONDS)
-            if not more:
+            if not (more or self._busy):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._rung.wait(), longest)
 
     async def _look(self) -> bool:
         """Tell the listeners what is new; say whether to look again at once."""
-        await self._apart(self._read)
-        changes = self._untold
-        labels = self.fanout.labels()
-        calls = {change.call for change in changes}
-        marks = await self._apart(lambda: marks_of(calls, labels)) if changes and labels else {}
-        self._busy = len(changes) >= BUSY
-        heard_by = [self.fanout.who_wants(marks[change.call]) if change.call in marks else set() for change in changes]
-        wanted = [change for change, listeners in zip(changes, heard_by, strict=True) if listeners]
+        async with self._lock:  # who comes in meanwhile is not asked for, so they must stand after it
+            labels = self.fanout.labels()
+            await self._apart(lambda: self._read(labels))
+        heard_by = [(change, self.fanout.who_wants(marks)) for change, marks in self._untold]
+        wanted = [change for change, listeners in heard_by if listeners]
         messages = iter(await self._apart(lambda: write_out(wanted)) if wanted else ())
-        for listeners in heard_by:
+        for _, listeners in heard_by:
             if listeners and (message := next(messages)):
                 for listener in listeners:
                     listener.offer(message)
@@ -167,12 +168,16 @@ class Feed:
         """Say whether there was more than the last look took."""
         return any(log.behind for log in (self._events, self._changes))
 
-    def _read(self) -> None:
+    def _read(self, labels: Labels) -> None:
         """Take down what is new; it is kept until it is told, since the logs do not show it a second time."""
-        for entry in self._events.look():
-            self._untold.append(Change(entry.call, entry.id, Position(entry.settled, self._changes.settled)))
-        for entry in self._changes.look():
-            self._untold.append(Change(entry.call, None, Position(self._events.settled, entry.settled)))
+        self._busy = False
+        for entry in self._events.look(labels):
+            place = Position(entry.settled, self._changes.settled)
+            self._untold.append((Change(entry.call, entry.id, place), Marks(entry.call, *entry.glance)))
+        for entry in self._changes.look(labels):
+            place = Position(self._events.settled, entry.settled)
+            self._untold.append((Change(entry.call, None, place), Marks(entry.call, *entry.glance)))
+        self._busy = self._events.seen + self._changes.seen >= BUSY
 
     async def _apart(self, work: Callable[[], T]) -> T:
         """Do something with the database in the feed's own thread, which keeps its connection."""
@@ -192,45 +197,30 @@ def _close_connection() -> None:
         connection.close()
 
 
-def marks_of(calls: Iterable[UUID], labels: Collection[Label] = (None,)) -> dict[UUID, Marks]:
-    """Return what decides who hears of these calls, of those that somebody listens to under one of the labels."""
-    return {call: Marks(call, *glance) for call, glance in glance_at(list(calls), labels).items()}
+def marks_of(calls: Iterable[UUID]) -> dict[UUID, Marks]:
+    """Return what decides who hears of these calls."""
+    return {call: Marks(call, *glance) for call, glance in glance_at(list(calls)).items()}
 
 
 def write_out(changes: Sequence[Change]) -> list[Message | None]:
     """Return the messages of changes; None for what was erased meanwhile."""
     calls = calls_by_id(list({change.call for change in changes}))
     events = events_by_id([change.event for change in changes if change.event is not None])
-    of_call, of_event = _representations()
-    seen = {pk: of_call.to_representation(call) for pk, call in calls.items()}
+    shown = {pk: show_call(call) for pk, call in calls.items()}
     messages: list[Message | None] = []
     for change in changes:
-        if change.call not in seen or (change.event is not None and change.event not in events):
+        if change.call not in shown or (change.event is not None and change.event not in events):
             messages.append(None)
             continue
-        body = {
-            "type": "call.updated",
-            "cursor": write_live_cursor(change.position),
-            "event": None if change.event is None else of_event.to_representation(events[change.event]),
-            "call": seen[change.call],
-        }
-        messages.append(Message(_text(body), change.event))
+        event = None if change.event is None else events[change.event]
+        told = update(write_live_cursor(change.position), event, shown[change.call])
+        messages.append(Message(told, change.event))
     return messages
-
-
-@cache
-def _representations() -> tuple[LiveCallRepresentation, EventRepresentation]:
-    """Return what writes calls and events out; working out its fields takes longer than writing a few."""
-    return LiveCallRepresentation(), EventRepresentation()
 
 
 def hello(position: Position) -> str:
     """Return the first message of a socket."""
-    return _text({"type": "hello", "cursor": write_live_cursor(position)})
-
-
-def _text(body: dict[str, Any]) -> str:
-    return msgspec.json.encode(body).decode()
+    return text({"type": "hello", "cursor": write_live_cursor(position)})
 
 
 # -- Catching up ---------------------------------------------------------------------------------

@@ -10,16 +10,19 @@ Within one call there is no such problem: whoever commits an event of a call has
 those before had committed, and each look takes its rows in the order of ids.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
+import msgspec
+from django.contrib.auth import get_user_model
 from django.db import connection, models
-from django.db.models import Q
 
-from calls.models import Call, CallEvent
-from calls.queries.calls import all_calls
+from calls.models import Call, CallEvent, Client
+from calls.queries.reading import read, rows_by_id
+from calls.queries.values import as_list, as_uuid, unpacked
 
 # How many rows one look takes at most, beside what fills gaps.
 STRETCH = 1000
@@ -29,11 +32,25 @@ LOOK_BACK = 50_000
 MANY_GAPS = 500
 
 
+# What somebody may want to hear of: a call, a number, a client; None stands for all.
+Labels: TypeAlias = Collection[UUID | str | int | None]
+ALL: Labels = frozenset([None])
+
+
+class Glance(NamedTuple):
+    """Of a call, what decides who wants to hear of it."""
+
+    numbers: frozenset[str]
+    client: int | None
+    status: str
+
+
 class Entry(NamedTuple):
     """A row of a log; `settled` is the id up to which, once this entry is told, everything was told."""
 
     id: int
     call: UUID
+    glance: Glance
     settled: int
 
 
@@ -55,6 +72,7 @@ class Tail:
         self._gaps: list[Gap] = []
         self._looks = 0
         self.top = 0
+        self.seen = 0
         self.behind = False
         self._begin()
 
@@ -68,26 +86,35 @@ class Tail:
         """Whether an id is missing that may still appear."""
         return bool(self._gaps)
 
-    def look(self) -> list[Entry]:
-        """Return what is new, in the order of ids; `behind` says whether there was more than one look takes."""
+    def look(self, labels: Labels = ALL) -> list[Entry]:
+        """Return what is new of the calls with one of the labels, in the order of ids.
+
+        `seen` says how much is new of all calls, `behind` whether there was more than one look takes.
+        """
         writing = self._look_at_writers()
         self._looks += 1
         with_gaps = bool(self._gaps) and (len(self._gaps) <= MANY_GAPS or self._looks % 10 == 0)
-        rows = self._read(with_gaps=with_gaps)
-        self.behind = sum(id > self.top for id, _ in rows) >= STRETCH
-        self._fill([id for id, _ in rows if id < self.top])
+        ids, rows = self._read(labels, with_gaps=with_gaps)
+        self.seen = len(ids)
+        new = [id for id in ids if id > self.top]
+        self.behind = len(new) >= STRETCH
+        if len(new) < len(ids):
+            self._fill([id for id in ids if id < self.top])
         if with_gaps:  # which were read after all who could fill them had ended
             self._gaps = [gap for gap in self._gaps if gap.writers is None or gap.writers & writing]
-        return list(self._number(rows))
+        self._go_on(new)
+        settled = self.settled  # no gap that was noticed just now lies before an id that it follows
+        return [Entry(id, call, glance, min(id, settled)) for id, call, glance in rows]
 
-    def _number(self, rows: Sequence[tuple[int, UUID]]) -> Iterator[Entry]:
-        """Say for each row up to where everything is told with it, and take the gaps between new rows in."""
-        for id, call in rows:
-            if id > self.top:
-                if id > self.top + 1 and connection.vendor == "postgresql":
-                    self._gaps.append(Gap(self.top + 1, id - 1))
-                self.top = id
-            yield Entry(id, call, min(id, self.settled))
+    def _go_on(self, new: Sequence[int]) -> None:
+        """Stand after the new ids, and take the gaps between them in."""
+        if not new:
+            return
+        if connection.vendor == "postgresql" and new[-1] - self.top > len(new):
+            for before, id in zip([self.top, *new], new, strict=False):
+                if id > before + 1:
+                    self._gaps.append(Gap(before + 1, id - 1))
+        self.top = new[-1]
 
     def _fill(self, ids: Sequence[int]) -> None:
         """Take ids that have appeared out of the gaps; both are in ascending order."""
@@ -121,17 +148,27 @@ class Tail:
                 gap.writers = writing
         return writing
 
-    def _read(self, *, with_gaps: bool) -> list[tuple[int, UUID]]:
-        """Return the new rows and those in gaps, from one snapshot: else a call's later row might come first."""
-        sql = f"SELECT id, call_id FROM {self._table} WHERE id > %s ORDER BY id LIMIT {STRETCH}"  # noqa: S608 - names of ours
+    def _read(self, labels: Labels, *, with_gaps: bool) -> tuple[list[int], list[tuple[int, UUID, Glance]]]:
+        """Return the ids of the new rows and of those in gaps, and the rows of wanted calls among them.
+
+        All from one snapshot: else a call's later row might come first.
+        """
         values: list[Any] = [self.top]
         if with_gaps:
-            sql = (
-                f"({sql}) UNION ALL SELECT log.id, log.call_id FROM unnest(%s::bigint[], %s::bigint[])"  # noqa: S608 - names of ours
-                f" AS gap(first, last) JOIN {self._table} AS log ON log.id BETWEEN gap.first AND gap.last ORDER BY id"
-            )
-            values += [[gap.first for gap in self._gaps], [gap.last for gap in self._gaps]]
-        return [(id, call if isinstance(call, UUID) else UUID(call)) for id, call in _rows(sql, values)]
+            values += [as_list([gap.first for gap in self._gaps]), as_list([gap.last for gap in self._gaps])]
+        everything = None in labels
+        if not everything:
+            values += _kinds(frozenset(labels))
+        rows = read(_look(self._table, with_gaps, everything, connection.vendor == "postgresql"), values)
+        ids: list[int] = []
+        wanted = []
+        for id, call, calling, called, client, status, all_ids in rows:
+            if id is None:
+                ids = sorted(msgspec.json.decode(all_ids or "[]", type=list[int]))
+            else:
+                wanted.append((id, as_uuid(call), Glance(frozenset((calling, called)), client, status)))
+        wanted.sort(key=lambda row: row[0])
+        return ids, wanted
 
     def _begin(self) -> None:
         """Stand after the last id given out, knowing which of the latest ones are missing."""
@@ -145,7 +182,47 @@ class Tail:
                 [floor, floor, self.top, self.top + 1],
             )
             self._gaps = [Gap(first, last) for first, last in rows]
-            self.look()  # most of these have been given up long ago
+            self.look(())  # most of these have been given up long ago
+
+
+@lru_cache
+def _look(table: str, with_gaps: bool, everything: bool, postgresql: bool) -> str:
+    """Return the statement of a look: a row with all ids that are new, and a row for each that is wanted."""
+    fresh = f"(SELECT id, call_id FROM {table} WHERE id > %s ORDER BY id LIMIT {STRETCH})"  # noqa: S608 - names of ours
+    if with_gaps:
+        fresh += (
+            " UNION ALL SELECT log.id, log.call_id FROM unnest(%s::bigint[], %s::bigint[]) AS gap(first, last)"  # noqa: S608 - names of ours
+            f" JOIN {table} AS log ON log.id BETWEEN gap.first AND gap.last"
+        )
+    elif not postgresql:
+        fresh = fresh[1:-1]
+    # Numbers are compared byte by byte, as their columns are.
+    collation = ' COLLATE "C"' if postgresql else ""
+    lists = "" if everything else f", numbers(number) AS (SELECT {unpacked('text')}{collation})"
+    wanted = "" if everything else (
+        " WHERE calling_number IN (SELECT number FROM numbers) OR called_number IN (SELECT number FROM numbers)"  # noqa: S608 - names of ours
+        f" OR client_id IN (SELECT {unpacked('bigint')}) OR call.id IN (SELECT {unpacked('uuid')})"
+    )
+    nothing = "NULL, NULL, NULL, NULL, NULL, NULL"
+    all_ids = "json_group_array(id)"
+    if postgresql:
+        nothing = "NULL::bigint, NULL::uuid, NULL, NULL, NULL::bigint, NULL"
+        all_ids = "json_agg(id)::text"
+    return (
+        f"WITH fresh AS ({fresh}){lists} SELECT {nothing}, {all_ids} FROM fresh"  # noqa: S608 - names of ours
+        " UNION ALL SELECT fresh.id, call.id, calling_number, called_number, client_id, status, NULL"
+        f" FROM fresh JOIN {Call._meta.db_table} AS call ON call.id = fresh.call_id{wanted}"
+    )
+
+
+@lru_cache(maxsize=8)
+def _kinds(labels: frozenset[UUID | str | int | None]) -> tuple[str, str, str]:
+    """Return the numbers, clients and calls among labels, as parameters."""
+    return (
+        as_list([label for label in labels if isinstance(label, str)]),
+        as_list([label for label in labels if isinstance(label, int)]),
+        as_list([label for label in labels if isinstance(label, UUID)]),
+    )
 
 
 def entries_between(model: type[models.Model], after: int, upto: int) -> list[tuple[int, UUID]]:
@@ -165,28 +242,9 @@ def last_id_given_out(model: type[models.Model]) -> int:
     return int(last)
 
 
-class Glance(NamedTuple):
-    """Of a call, what decides who wants to hear of it."""
-
-    numbers: frozenset[str]
-    client: int | None
-    status: str
-
-
-def glance_at(calls: Sequence[UUID], labels: Collection[UUID | str | int | None]) -> dict[UUID, Glance]:
-    """Return what decides who hears of these calls; a call that is gone is left out.
-
-    So is one that has none of the `labels`: calls, numbers and clients somebody listens to; None stands for all.
-    """
+def glance_at(calls: Sequence[UUID]) -> dict[UUID, Glance]:
+    """Return what decides who hears of these calls; a call that is gone is left out."""
     rows = Call.objects.filter(pk__in=calls).order_by()
-    if None not in labels:
-        numbers = [label for label in labels if isinstance(label, str)]
-        rows = rows.filter(
-            Q(calling_number__in=numbers)
-            | Q(called_number__in=numbers)
-            | Q(client__in=[label for label in labels if isinstance(label, int)])
-            | Q(pk__in=[label for label in labels if isinstance(label, UUID)])
-        )
     return {
         call: Glance(frozenset((calling, called)), client, status)
         for call, calling, called, client, status in rows.values_list(
@@ -197,12 +255,25 @@ def glance_at(calls: Sequence[UUID], labels: Collection[UUID | str | int | None]
 
 def calls_by_id(calls: Sequence[UUID]) -> dict[UUID, Call]:
     """Return these calls with what is shown of them; a call that is gone is left out."""
-    return {call.pk: call for call in all_calls().filter(pk__in=calls).order_by()}
+    found = rows_by_id(Call, calls)
+    _join(found.values(), "client", Client)
+    _join(found.values(), "handled_by", get_user_model())
+    return found
 
 
 def events_by_id(events: Sequence[int]) -> dict[int, CallEvent]:
     """Return these events with who of us caused them."""
-    return {event.pk: event for event in CallEvent.objects.select_related("user").filter(pk__in=events).order_by()}
+    found = rows_by_id(CallEvent, events)
+    _join(found.values(), "user", get_user_model())
+    return found
+
+
+def _join(rows: Collection[models.Model], name: str, other: type[models.Model]) -> None:
+    """Give rows what a foreign key of theirs leads to; most rows lead nowhere."""
+    keys = {key for row in rows if (key := getattr(row, f"{name}_id")) is not None}
+    there = other._default_manager.in_bulk(keys) if keys else {}
+    for row in rows if keys else ():
+        setattr(row, name, there.get(getattr(row, f"{name}_id")))
 
 
 def _rows(sql: str, values: Sequence[Any] = ()) -> list[Any]:
