@@ -24,7 +24,6 @@ from benchmarks.processes import serving
 
 WORDS = ("INITIATE", "ANSWER", "DISCONNECT")
 PATIENCE_SECONDS = 120
-SERVERS = 2
 
 
 class Told(msgspec.Struct):
@@ -47,11 +46,11 @@ def make_reader(lab: Lab) -> str:
 
 
 @contextmanager
-def socket_servers(lab: Lab) -> "Iterator[dict[int, subprocess.Popen[bytes]]]":
-    """Run the servers of sockets, as in production; gives their processes by their ports."""
+def socket_servers(lab: Lab, count: int = 1) -> "Iterator[dict[int, subprocess.Popen[bytes]]]":
+    """Run servers of sockets (`manage.py serve` runs one); gives their processes by their ports."""
     words = [sys.executable, "manage.py", "serve_asgi", "--port", "PORT"]
     with ExitStack() as stack:
-        yield dict(stack.enter_context(serving(words, folder=ROOT, environ=lab.environ)) for _ in range(SERVERS))
+        yield dict(stack.enter_context(serving(words, folder=ROOT, environ=lab.environ)) for _ in range(count))
 
 
 async def open_sockets(ports: list[int], reader: str, queries: list[str]) -> list[ClientConnection]:
@@ -189,15 +188,15 @@ class Reporter:
 
 
 @contextmanager
-def ears(lab: Lab, ports: list[int], *, reader: str, sockets: int) -> Iterator[None]:
-    """Open sockets in a process of their own, each for one number of the load generator's callers."""
+def ears(lab: Lab, ports: list[int], *, reader: str, sockets: int) -> "Iterator[subprocess.Popen[bytes]]":
+    """Open sockets in a process of their own, each for one number of the load generator's callers; gives it."""
     words = [sys.executable, "-m", "benchmarks.listeners", *map(str, ports), "--sockets", str(sockets)]
     child = subprocess.Popen(words, cwd=ROOT, env={**lab.environ, "READER": reader}, stdout=subprocess.PIPE)
     try:
         assert child.stdout is not None
         if not child.stdout.readline():
             raise RuntimeError("the sockets could not be opened")
-        yield
+        yield child
     finally:
         child.kill()
         child.wait()

@@ -1,8 +1,8 @@
 """Live changes: a part of `python3 dev.py bench`, and more of it by itself: `python -m benchmarks.live`.
 
 1. Two socket processes with 500 sockets: does each change reach all of them once, and how long after it was reported?
-2. Ingest with nobody listening, and with 500 sockets that follow one number each. By itself also with the socket
-   processes frozen (SIGSTOP), and killed.
+2. Ingest with nobody listening, and with 500 sockets that follow one number each, at one socket process, as `manage.py
+   serve` runs it (`--processes` for more). By itself also with the socket processes frozen (SIGSTOP), and killed.
 """
 
 import argparse
@@ -35,11 +35,12 @@ def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
         server.load(connections=CONNECTIONS, seconds=min(1, lab.seconds))
 
         def heard() -> dict[str, Any]:
-            with socket_servers(here) as servers, ears(here, list(servers), reader=reader, sockets=lab.sockets):
-                before = sum(cpu_seconds(process.pid) for process in servers.values())
+            with socket_servers(here) as servers, ears(here, list(servers), reader=reader, sockets=lab.sockets) as ear:
+                pids = {"sockets": [process.pid for process in servers.values()], "ears": [ear.pid]}
+                before = {name: sum(map(cpu_seconds, those)) for name, those in pids.items()}
                 seen = server.load(connections=CONNECTIONS)
-                after = sum(cpu_seconds(process.pid) for process in servers.values())
-            return {**seen, "sockets": (after - before) / max(1, seen["count"]) * 1e6}
+                used = {name: sum(map(cpu_seconds, those)) - before[name] for name, those in pids.items()}
+            return seen | {name: seconds / max(1, seen["count"]) * 1e6 for name, seconds in used.items()}
 
         sides = {"nobody listens": lambda: server.load(connections=CONNECTIONS), "listeners": heard}
         for got in in_turns(lab.rounds, sides, tell):
@@ -47,14 +48,15 @@ def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
             costs = {
                 "CPU alone": alone["app"] + alone["database"],
                 "listened to": together["app"] + together["database"],
-                "of the socket processes": together["sockets"],
+                "of the socket process": together["sockets"],
+                "of the listeners": together["ears"],
             }
             cost.take(together["rate"] / alone["rate"], listened=together["rate"], alone=alone["rate"], **costs)
     return [cost, wrong]
 
 
 def _arrivals(lab: Lab, server: Server, reader: str, sockets: int, changes: int, rate: float) -> Arrivals:
-    with socket_servers(lab) as servers:
+    with socket_servers(lab, 2) as servers:
         listening = arrivals(
             server.port, list(servers), writer=lab.key, reader=reader, sockets=sockets, changes=changes, rate=rate
         )
@@ -75,7 +77,10 @@ def costs(lab: Lab, server: Server, reader: str, options: argparse.Namespace) ->
     for turn in range(options.rounds):
         print(f"  round {turn + 1} of {options.rounds}", file=sys.stderr)
         load("nobody listens")
-        with socket_servers(lab) as servers, ears(lab, list(servers), reader=reader, sockets=options.sockets):
+        with (
+            socket_servers(lab, options.processes) as servers,
+            ears(lab, list(servers), reader=reader, sockets=options.sockets),
+        ):
             load("listeners")
             for process in servers.values():
                 process.send_signal(signal.SIGSTOP)
@@ -94,6 +99,7 @@ def main() -> int:
     """Run both measurements on a durable cluster of their own; fail if anything was lost or repeated."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sockets", type=int, default=500)
+    parser.add_argument("--processes", type=int, default=1, help="for sockets, while ingest is measured")
     parser.add_argument("--changes", type=int, default=1_000)
     parser.add_argument("--rate", type=float, default=RATE, help="changes a second (default: %(default)s)")
     parser.add_argument("--connections", type=int, default=CONNECTIONS)

@@ -193,6 +193,9 @@ def read_query(request: HttpRequest) -> tuple[Wanted, Position | None]:
             errors[name] = [f"There is no such filter. Known are: {', '.join(FILTERS)}; and since."]
         elif len(values) > MOST_VALUES or any(not value.strip() or len(value) > LONGEST for value in values):
             errors[name] = [f"Give 1 to {MOST_VALUES} values, none of them empty or longer than {LONGEST}."]
+        elif any("\0" in value for value in values):
+            # The database would refuse it at every look, and so everybody's.
+            errors[name] = ["Must not contain NUL characters."]
     clients = given.get("client", [])
     if "client" not in errors and not all(v.isascii() and v.isdigit() and len(v) < 19 for v in clients):
         errors["client"] = ["Must be the id of a client, a whole number."]

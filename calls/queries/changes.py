@@ -199,9 +199,13 @@ def _look(table: str, with_gaps: bool, everything: bool, postgresql: bool) -> st
     # Numbers are compared byte by byte, as their columns are.
     collation = ' COLLATE "C"' if postgresql else ""
     lists = "" if everything else f", numbers(number) AS (SELECT {unpacked('text')}{collation})"
-    wanted = "" if everything else (
-        " WHERE calling_number IN (SELECT number FROM numbers) OR called_number IN (SELECT number FROM numbers)"  # noqa: S608 - names of ours
-        f" OR client_id IN (SELECT {unpacked('bigint')}) OR call.id IN (SELECT {unpacked('uuid')})"
+    wanted = (
+        ""
+        if everything
+        else (
+            " WHERE calling_number IN (SELECT number FROM numbers) OR called_number IN (SELECT number FROM numbers)"  # noqa: S608 - names of ours
+            f" OR client_id IN (SELECT {unpacked('bigint')}) OR call.id IN (SELECT {unpacked('uuid')})"
+        )
     )
     nothing = "NULL, NULL, NULL, NULL, NULL, NULL"
     all_ids = "json_group_array(id)"

@@ -16,8 +16,10 @@ from calls.realtime.bridge import CHANNEL, ring_here
 
 logger = logging.getLogger(__name__)
 
-# The bell rings at most this often, in seconds between two rings of one process.
+# The bell rings at most this often, in seconds between two rings of one process; and while commits follow each
+# other quickly (so many in one pause), when whoever hears it has long been awake.
 PAUSE_SECONDS = 0.02
+BUSY_PAUSE_SECONDS, BUSY = 0.05, 3
 
 
 def announce() -> None:
@@ -38,6 +40,7 @@ class _Ringer:
         self._wanted = threading.Event()
         self._lock = threading.Lock()
         self._process = 0
+        self._commits = 0
 
     def wake(self) -> None:
         """Have the bell rung soon; takes no time."""
@@ -46,12 +49,14 @@ class _Ringer:
                 if self._process != os.getpid():
                     threading.Thread(target=self._run, name="bell", daemon=True).start()
                     self._process = os.getpid()
+        self._commits += 1  # counted roughly: threads may count one for two
         self._wanted.set()
 
     def _run(self) -> None:
         pause = threading.Event()
         while self._wanted.wait():
             self._wanted.clear()
+            busy, self._commits = self._commits >= BUSY, 0
             try:
                 with connection.cursor() as cursor:
                     cursor.execute(f"NOTIFY {CHANNEL}")
@@ -59,7 +64,7 @@ class _Ringer:
                 logger.warning("The bell cannot be rung: %s", type(error).__name__)
                 with contextlib.suppress(DatabaseError):
                     connection.close()
-            pause.wait(PAUSE_SECONDS)
+            pause.wait(BUSY_PAUSE_SECONDS if busy else PAUSE_SECONDS)
             if not self._wanted.is_set():
                 connection.close()
 

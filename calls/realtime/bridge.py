@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 CHANNEL = "phonegoggles_calls"
 # How long one wait for the bell lasts before it is asked whether to go on, in seconds.
 WAIT_SECONDS = 0.5
+# After it has rung, nobody would look at once again: all rings of so many seconds are heard as one.
+DEAF_SECONDS = 0.03
 # How long to wait before connecting again: at first, and at most, in seconds.
 RETRY_SECONDS, RETRY_AT_MOST = 0.2, 5.0
 
@@ -69,8 +71,9 @@ class Bridge:
                     pause = RETRY_SECONDS
                     self._wake()  # whatever was rung while we were deaf
                     while not self._stopped.is_set():
-                        for _ in listener.notifies(timeout=WAIT_SECONDS, stop_after=1):
+                        if list(listener.notifies(timeout=WAIT_SECONDS, stop_after=1)):
                             self._wake()
+                            self._stopped.wait(DEAF_SECONDS)
             except psycopg.Error as error:
                 logger.warning("The bell cannot be heard (%s); looking now and then instead.", type(error).__name__)
                 self._stopped.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads those who come back

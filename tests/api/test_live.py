@@ -231,6 +231,7 @@ def test_unknown_and_impossible_filters_are_400(address: str, key: str) -> None:
     cases: list[tuple[str, Any]] = [
         ("numbr", "+1"), ("token", key), ("number", ""), ("number", "9" * 256), ("client", "Ada"), ("client", "-1"),
         ("status", "gone"), ("call", " "), ("number", [str(n) for n in range(101)]),
+        ("number", "+1\0"), ("call", "\0x"),
     ]  # fmt: skip
     for name, value in cases:
         response = refusal(address, key, {name: value})

@@ -2,16 +2,20 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
-from calls.models import Call, CallChange, CallEvent
+from calls.models import Call, CallChange, CallEvent, Client
 from calls.operations.annotate import annotate
+from calls.operations.clients import set_numbers
 from calls.operations.record import record
 from calls.queries.changes import STRETCH, Tail, last_id_given_out
+from calls.queries.reading import read_apart
 from tests.build import at, build_event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,3 +179,70 @@ def test_entries_name_their_calls() -> None:
     [entry] = tail.look()
     assert isinstance(entry.call, UUID)
     assert entry.call == Call.objects.get().pk
+
+
+# -- Only what somebody listens to ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", ["call", "caller", "called", "client"])
+def test_of_calls_with_none_of_the_labels_only_the_number_is_told(label: str) -> None:
+    ada = Client.objects.create(name="Ada")
+    set_numbers(ada, ["+15550009"], at=at(0))
+    tail = Tail(CallEvent)
+    record([build_event(event_id=f"other {number}", call_id=f"other {number}") for number in range(5)])
+    numbers = {"calling_number": "+15550009", "called_number": "+15550008", "direction": "inbound"}
+    record([build_event(event_id="wanted", call_id="wanted", **numbers)])
+    record([build_event("ended", 1, event_id="after", call_id="other 1")])
+    wanted = Call.objects.get(external_id="wanted")
+    labels = {"call": wanted.pk, "caller": "+15550009", "called": "+15550008", "client": ada.pk}
+    noise: list[UUID | str | int] = [UUID(int=7), 10**15, "x", '"', "\\", "NULL", "{}", "', \"'", "+1555,0009"]
+    [entry] = tail.look([*noise, labels[label]])
+    assert (entry.call, entry.glance) == (wanted.pk, ({"+15550009", "+15550008"}, ada.pk, wanted.status))
+    assert (tail.seen, tail.top, entry.settled) == (7, last_id_given_out(CallEvent), entry.id)
+    assert tail.look([labels[label]]) == []
+    assert tail.seen == 0
+
+
+def test_labels_are_compared_wholly() -> None:
+    tail = Tail(CallEvent)
+    odd = 'a"b\\c{},é'
+    record([build_event(event_id="a", call_id="call-a", calling_number=odd)])
+    record([build_event(event_id="b", call_id="call-b", calling_number=odd.upper())])
+    assert [next(iter(entry.glance.numbers - {"+9876543210"})) for entry in tail.look([odd])] == [odd]
+
+
+@pytest.mark.postgresql
+def test_a_gap_is_filled_also_by_what_nobody_wants() -> None:
+    tail = Tail(CallEvent)
+    with held_back("slow"):
+        record([build_event(event_id="quick", calling_number="+15550001")])
+        [quick] = tail.look(["+15550001"])
+        assert quick.settled < quick.id - 1
+    assert tail.look(["+15550001"]) == []
+    assert tail.seen == 1
+    assert not tail.has_gaps
+    assert tail.settled == tail.top == quick.id
+
+
+@pytest.mark.postgresql
+def test_a_plan_made_for_empty_tables_does_not_read_them_wholly_later() -> None:
+    def plans() -> str:
+        read_apart()
+        try:
+            tail = Tail(CallEvent)
+            tail.look(["+15550001"])
+            with CaptureQueriesContext(connection) as asked:
+                tail.look(["+15550001"])
+            with connection.cursor() as cursor:
+                return "\n".join(
+                    line
+                    for query in asked.captured_queries
+                    for (line,) in cursor.execute(f"EXPLAIN {query['sql']}".replace("%", "%%")).fetchall()
+                )
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(plans).result()
+    assert "Index Scan" in found
+    assert "Seq Scan" not in found
