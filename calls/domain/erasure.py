@@ -7,8 +7,9 @@ no digits, so that it is never taken for a number again.
 
 import re
 from collections.abc import Callable
-from dataclasses import replace as changed
 from typing import Any, TypeAlias
+
+from msgspec.structs import replace as changed
 
 from calls.domain.events import Event
 from calls.domain.numbers import ERASED, ERASED_OWN, canonical, is_e164

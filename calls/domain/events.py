@@ -1,10 +1,11 @@
 """One fact about one call, in the words of the house."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeAlias
 from uuid import UUID, uuid5
+
+import msgspec
 
 from calls.domain.vocabulary import RANKS, CallType, Direction, EventType, Source
 
@@ -22,9 +23,8 @@ def call_uuid(external_id: str) -> UUID:
     return uuid5(CALL_NAMESPACE, external_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One fact about one call.
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One fact about one call. (Such a structure is made five times faster than a frozen dataclass.)
 
     `occurred_at` is the sender's time, `received_at` ours. The numbers are as the sender wrote
     them and may be empty. `direction`, `call_type`, `cause`, `transfer_to` and `user_id` are what the door
@@ -45,7 +45,7 @@ class Event:
     cause: str | None = None
     transfer_to: str | None = None
     user_id: int | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> EventKey:

@@ -19,7 +19,7 @@ import msgspec
 from django.db import connection
 
 from calls.domain.events import Event
-from calls.ingest.door import CONFLICT, MAX_EVENT_BYTES, Reader, read_fields
+from calls.ingest.door import CONFLICT, MAX_EVENT_BYTES, Reader, understand
 from calls.ingest.files import BrokenFile, Record
 from calls.ingest.processes import Workers
 from calls.operations.outcomes import Result
@@ -185,7 +185,7 @@ def _judge_one(raw: Raw, read: Reader, at: datetime) -> Event | Refusal:
         message = f"An event may have at most {MAX_EVENT_BYTES:,} bytes."
         return Refusal(line, None, "too_large", {"non_field_errors": [message]}, text)
     try:
-        return read(read_fields(text), at=at)
+        return understand(text, read=read, at=at)
     except InvalidJSON as error:
         return Refusal(line, None, "invalid_json", {"non_field_errors": [str(error.detail)]}, text)
     except Invalid as error:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from calls.domain.events import Event
+from calls.ingest import process_events
 from calls.ingest.counted import record
 from calls.operations.outcomes import Outcome, Result
 from calls.web.bodies import NDJSON, InvalidJSON, parse_json, split_array, unstorable
@@ -84,7 +85,12 @@ def receive_selected(body: bytes, *, read: SelectiveReader, at: datetime) -> Ans
 
 def understand(raw: bytes, *, read: Reader, at: datetime) -> Event:
     """Return the event that one JSON object reports; raise InvalidJSON or Invalid."""
-    return read(read_fields(raw), at=at)
+    return _usual(raw, read, at) or read(read_fields(raw), at=at)
+
+
+def _usual(raw: bytes, read: SelectiveReader, at: datetime) -> Event | None:
+    """Return the event of the body that most senders send, which is read much faster; None of any other."""
+    return process_events.read_usual(raw, at=at) if read is process_events.read_event else None
 
 
 def read_fields(raw: bytes) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def _receive_batch(
     ignored = 0
     for index, raw in enumerate(raws):
         try:
-            event = read(read_fields(raw), at=at)
+            event = _usual(raw, read, at) or read(read_fields(raw), at=at)
         except (Invalid, InvalidJSON) as error:
             rejected.append(_rejection(index, raw, error))
             continue

@@ -1,12 +1,17 @@
 """The first specification's vocabulary: INITIATE, ANSWER and DISCONNECT at `POST /process-events/`."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from calls.domain.events import Event
+from calls.domain.instants import NotAnInstant, read_instant
 from calls.domain.masking import mask_values
+from calls.domain.numbers import is_e164
 from calls.domain.vocabulary import EventType, Source
-from calls.ingest.fields import read_e164, read_id, read_time, read_word
+from calls.ingest.fields import MAX_ID_LENGTH, read_e164, read_id, read_time, read_word
 from calls.web.bodies import FieldErrors
 from calls.web.errors import Invalid
 
@@ -44,3 +49,51 @@ def read_event(fields: dict[str, Any], *, at: datetime) -> Event:
         called_number=called_number,
         metadata=mask_values({key: value for key, value in fields.items() if key not in FIELDS}),
     )
+
+
+_Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
+
+
+class _Usual(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """The six fields and nothing else, which is what most senders send."""
+
+    event_id: _Id
+    call_id: _Id
+    event: str
+    calling_number: str
+    called_number: str
+    created_at: str
+
+
+_usual = msgspec.json.Decoder(_Usual)
+
+
+def read_usual(raw: bytes, *, at: datetime) -> Event | None:
+    """Return what `read_event` does of the usual body's JSON, at a third of the cost; None for any other.
+
+    Whatever is unusual, right or wrong, is left for it to judge, so that there is one place that says what is wrong.
+    """
+    if b"\\u0000" in raw:
+        return None
+    try:
+        said = _usual.decode(raw)
+        calling_number, called_number = said.calling_number, said.called_number
+        if (
+            not (is_e164(calling_number) and is_e164(called_number))
+            or said.event_id.isspace()
+            or said.call_id.isspace()
+        ):
+            return None
+        return Event(
+            event_id=said.event_id,
+            call_id=said.call_id,
+            type=WORDS[said.event],
+            occurred_at=read_instant(said.created_at),
+            received_at=at,
+            source=Source.PROCESS_EVENTS,
+            word=said.event,
+            calling_number=calling_number,
+            called_number=called_number,
+        )
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, NotAnInstant):
+        return None

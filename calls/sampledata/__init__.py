@@ -7,7 +7,7 @@ ranges that each country's regulator keeps free for fiction, so nobody's real nu
 import heapq
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import accumulate, count, cycle, islice
@@ -16,6 +16,7 @@ from typing import Any
 
 import phonenumbers
 from faker import Faker
+from msgspec.structs import replace
 
 from calls.domain.events import Event
 from calls.domain.numbers import is_e164, is_own

@@ -3,12 +3,13 @@
 import heapq
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from heapq import merge
 from itertools import count
 from random import Random
 from time import sleep
+
+from msgspec.structs import replace
 
 from calls.domain.events import Event
 from calls.domain.vocabulary import EventType, Source

@@ -7,12 +7,14 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from calls.api.live_feed import read_live_cursor
 from calls.domain.events import Event
@@ -133,6 +135,7 @@ def process_event(data: bytes) -> None:
     except REFUSED:
         return
     _fits(event)
+    assert event == process_events.read_event(read_fields(data), at=NOW)  # which way ever it is read
     assert is_e164(event.calling_number)
     assert is_e164(event.called_number)
     fields = parse_json(data)
