@@ -20,6 +20,7 @@ from urllib.request import urlopen
 import psycopg
 
 from benchmarks.peers import fill
+from calls.management.supervisor import SURROUNDINGS
 from tests.cluster import cluster, free_port
 
 ROOT = Path(__file__).parents[1]
@@ -152,7 +153,10 @@ class Lab:
             words += "--interface rsgi phonegoggles.rsgi:application"
             settings["SERVE_THREADS"] = str(threads)
         process = subprocess.Popen(
-            [sys.executable, *words.split()], cwd=ROOT, env={**self.environ, **settings}, stdout=subprocess.DEVNULL
+            [sys.executable, *words.split()],
+            cwd=ROOT,
+            env={**SURROUNDINGS, **self.environ, **settings},
+            stdout=subprocess.DEVNULL,
         )
         try:
             _wait_for(port, process)

@@ -13,8 +13,9 @@ def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
         tell(f"{lab.many:,} events in batches and one by one")
         sizes = []
         for least in (lab.many // 10, lab.many - lab.many // 10):
-            server.load(kind="batch", size=1000, connections=2, seconds=0, least=max(1, least * 9 // 10_000))
+            # First those that make all threads and connections, whose buffers the batches then fill.
             server.load(connections=32, seconds=0, least=max(1, least // 10 // 32))
+            server.load(kind="batch", size=1000, connections=2, seconds=0, least=max(1, least * 9 // 10 // 1000 // 2))
             sizes.append(memory_bytes(server.pid))
     if all(sizes):
         figure.take(sizes[1] / sizes[0], before=sizes[0] / 2**20, after=sizes[1] / 2**20)

@@ -19,6 +19,10 @@ RETRY_SECONDS, RETRY_AT_MOST, HEALTHY_SECONDS = 0.5, 30.0, 60.0
 # How often children are looked at, in seconds.
 LOOK_SECONDS = 0.2
 STDERR = 2
+# What the servers are given, unless somebody has decided otherwise. The GNU C library makes a heap for each thread, up
+# to eight a core, and each grows to what the largest batch needs: with two a process stays as large as it was
+# after its first batches, at the same speed (docs/performance.md).
+SURROUNDINGS = {"MALLOC_ARENA_MAX": "2"}
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
 
 

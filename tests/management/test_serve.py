@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -19,6 +20,7 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 
+from calls.management.commands.serve import environment
 from calls.models import CallEvent
 from tests.api.test_live import new_key, new_user
 from tests.build import report
@@ -75,6 +77,13 @@ def children_of(pid: int) -> dict[int, str]:
     ).stdout
     rows = [line.split(None, 2) for line in said.splitlines()]
     return {int(child): words for child, parent, words in rows if int(parent) == pid and "defunct" not in words}
+
+
+def test_servers_share_two_heaps_unless_somebody_wants_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    assert environment(tmp_path, 8)["MALLOC_ARENA_MAX"] == "2"
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "6")
+    assert environment(tmp_path, 8)["MALLOC_ARENA_MAX"] == "6"
 
 
 def test_requests_and_sockets_are_served_and_the_counts_of_all_processes_add_up() -> None:

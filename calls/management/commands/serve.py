@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS, connections
 from prometheus_client.multiprocess import mark_process_dead
 
-from calls.management.supervisor import Child, Supervisor
+from calls.management.supervisor import SURROUNDINGS, Child, Supervisor
 from calls.queries.readiness import readiness
 
 APPLICATION = "phonegoggles.rsgi:application"
@@ -112,10 +112,10 @@ def children(options: dict[str, Any], workers: int) -> list[Child]:
 
 
 def environment(counts: Path, threads: int) -> dict[str, str]:
-    """Return the surroundings of the children: ours, where they count and find the project, and their threads."""
+    """Return the surroundings of the children: ours, where they count and find the project, their threads and heaps."""
     path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
     more = {"PROMETHEUS_MULTIPROC_DIR": str(counts), "PYTHONPATH": path, "SERVE_THREADS": str(threads)}
-    return {**os.environ, **more}
+    return {**SURROUNDINGS, **os.environ, **more}
 
 
 def default_workers() -> int:
