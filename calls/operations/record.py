@@ -14,7 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
-from calls.domain.events import Event
+from calls.domain.events import Event, EventKey
 from calls.domain.state import CallState, apply, fold
 from calls.models import CallEvent
 from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row
@@ -22,7 +22,7 @@ from calls.operations import statements
 from calls.operations.erased import hide_erased, repeats_erased
 from calls.operations.hours import note_changes
 from calls.operations.outcomes import Outcome, Result
-from calls.operations.rows import changed_call, event_row, new_call
+from calls.operations.rows import changed_call, event_columns, new_call
 from calls.operations.together import Committer, Tell
 from calls.operations.turns import write_turn
 from calls.realtime.announce import announce
@@ -140,12 +140,12 @@ def _record(events: Sequence[Event], *, final: bool = False) -> list[Outcome]:
     firsts: dict[Key, Event] = {}
     for event in events:
         firsts.setdefault((event.source, event.event_id), event)
-    by_call: dict[UUID, list[Event]] = defaultdict(list)
-    for event in firsts.values():
-        by_call[event.call_uuid].append(event)
+    in_order = sorted(firsts.values(), key=_key) if len(firsts) > 1 else list(firsts.values())
+    by_call = _by_call(in_order)
 
-    in_order = sorted(firsts.values(), key=lambda event: event.key) if len(firsts) > 1 else firsts.values()
-    rows, added = statements.lock_and_add(list(by_call), [event_row(event) for event in in_order])
+    rows, added = statements.lock_and_add(list(by_call), event_columns(in_order))
+    if added is None:
+        added = set(firsts)
     states = {call: state_from_row(row) for call, row in rows.items()}
     stored = _find_events([key for key in firsts if key not in added]) if len(added) < len(firsts) else {}
     hide_erased(by_call, states, added)
@@ -166,6 +166,22 @@ def _record(events: Sequence[Event], *, final: bool = False) -> list[Outcome]:
     return outcomes
 
 
+def _key(event: Event) -> EventKey:
+    return event.key
+
+
+def _by_call(events: Iterable[Event]) -> dict[UUID, list[Event]]:
+    """Return events by their calls, each call's in the given order."""
+    groups: dict[str, list[Event]] = {}
+    for event in events:
+        group = groups.get(event.call_id)
+        if group is None:
+            groups[event.call_id] = [event]
+        else:
+            group.append(event)
+    return {group[0].call_uuid: group for group in groups.values()}
+
+
 def _outcomes(
     events: Sequence[Event],
     states: Mapping[UUID, CallState],
@@ -175,11 +191,15 @@ def _outcomes(
 ) -> list[Outcome]:
     """Return what became of each event."""
     outcomes = []
+    created: dict[str, Outcome] = {}  # of each call, what all its new events are told
     for event in events:
         key = (event.source, event.event_id)
         if key in added:
             added.remove(key)
-            outcomes.append(Outcome(Result.CREATED, states[event.call_uuid].status))
+            outcome = created.get(event.call_id)
+            if outcome is None:
+                outcome = created[event.call_id] = Outcome(Result.CREATED, states[event.call_uuid].status)
+            outcomes.append(outcome)
         elif not (event.same_fact(known := stored.get(key, firsts[key])) or repeats_erased(event, known)):
             outcomes.append(Outcome(Result.CONFLICT))
         elif event.call_uuid in states:
@@ -192,15 +212,16 @@ def _outcomes(
 def _advance(
     by_call: dict[UUID, list[Event]], states: dict[UUID, CallState], added: set[Key]
 ) -> tuple[list[UUID], list[UUID]]:
-    """Bring the states up to date with the events that were really added; return whose are new, and whose changed."""
+    """Bring the states up to date with the events that were really added; return whose are new, and whose changed.
+
+    Each call's events come in the order of their keys.
+    """
     new, changed, late = [], [], []
     ours = own_numbers()
     for call, group in by_call.items():
         facts = [event for event in group if (event.source, event.event_id) in added]
         if not facts:
             continue
-        if len(facts) > 1:
-            facts.sort(key=lambda event: event.key)
         state = states.get(call)
         if state is None:
             state = states[call] = CallState()

@@ -1,6 +1,7 @@
-"""Rows for the statements of the write path, without what is NULL."""
+"""Rows for the statements of the write path; those of calls without what is NULL."""
 
 import json
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -33,14 +34,14 @@ def call_row(call: UUID, state: CallState, **more: Any) -> dict[str, Any]:
     return row
 
 
-_read_columns = attrgetter("call_uuid", *EVENT_COLUMNS)
+_COLUMNS = [attrgetter(name) for name in ("call_uuid", *EVENT_COLUMNS[:-1])]
 
 
-def event_row(event: Event) -> dict[str, Any]:
-    """Return an event's row without what is NULL."""
-    values = zip(statements.EVENT_ROW, _read_columns(event), strict=True)
-    row = {name: value for name, value in values if value is not None}
-    metadata = row.pop("metadata")
-    if metadata:
-        row["metadata"] = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
-    return row
+def event_columns(events: Sequence[Event]) -> list[list[Any]]:
+    """Return events as the columns of their rows, EVENT_ROW."""
+    columns = [list(map(read, events)) for read in _COLUMNS]
+    return [*columns, [_metadata(event.metadata) if event.metadata else None for event in events]]
+
+
+def _metadata(metadata: dict[str, Any]) -> str:
+    return json.dumps(metadata, ensure_ascii=False, allow_nan=False)

@@ -49,6 +49,21 @@ def test_every_event_keeps_what_the_sender_said() -> None:
     assert stored.as_event(call_id="call-1") == event
 
 
+AWKWARD = ["null", "NULL", '"', "\\", "\\n", "\n\t\x01", '{"a",b}', "a,b", " ", "'", "\u2028é😀", "%s $1"]
+
+
+def test_awkward_texts_in_one_group_are_kept_as_they_are() -> None:
+    events = [
+        build_event(event_id=text, call_id=text, word=text, cause=text, calling_number=text, metadata={text: text})
+        for text in AWKWARD
+    ]
+    plain = build_event(event_id="plain")  # has neither a cause nor metadata
+    assert results(record([*events, plain])) == ["created"] * (len(AWKWARD) + 1)
+    stored = {row.event_id: row.as_event(call_id=row.call.external_id) for row in CallEvent.objects.all()}
+    assert stored == {event.event_id: event for event in (*events, plain)}
+    assert results(record([*events, build_event(event_id="new")])) == ["duplicate"] * len(AWKWARD) + ["created"]
+
+
 def test_the_stored_state_is_the_state_that_was_computed() -> None:
     events = read_table("""
         0:00 initiated way=outbound kind=video from=tel:+1-202-555-0100
