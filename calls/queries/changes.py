@@ -137,8 +137,8 @@ class Tail:
         """Return which transactions are writing to the log, and note them for the gaps noticed before."""
         if not self._gaps:
             return frozenset()
-        rows = _rows(
-            "SELECT virtualtransaction FROM pg_locks WHERE relation = %s::regclass AND mode = 'RowExclusiveLock'"
+        rows = read(
+            "SELECT virtualtransaction FROM pg_locks WHERE relation = %s::text::regclass AND mode = 'RowExclusiveLock'"
             " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
             [self._table],
         )
@@ -162,11 +162,13 @@ class Tail:
         rows = read(_look(self._table, with_gaps, everything, connection.vendor == "postgresql"), values)
         ids: list[int] = []
         wanted = []
-        for id, call, calling, called, client, status, all_ids in rows:
-            if id is None:
-                ids = sorted(msgspec.json.decode(all_ids or "[]", type=list[int]))
+        for call, calling, called, client, status, packed in rows:
+            its = msgspec.json.decode(packed or "[]", type=list[int])
+            if call is None:
+                ids = sorted(its)
             else:
-                wanted.append((id, as_uuid(call), Glance(frozenset((calling, called)), client, status)))
+                key, glance = as_uuid(call), Glance(frozenset((calling, called)), client, status)
+                wanted += [(id, key, glance) for id in its]
         wanted.sort(key=lambda row: row[0])
         return ids, wanted
 
@@ -187,7 +189,7 @@ class Tail:
 
 @lru_cache
 def _look(table: str, with_gaps: bool, everything: bool, postgresql: bool) -> str:
-    """Return the statement of a look: a row with all ids that are new, and a row for each that is wanted."""
+    """Return the statement of a look: a row with all ids that are new, and one for each wanted call with its own."""
     fresh = f"(SELECT id, call_id FROM {table} WHERE id > %s ORDER BY id LIMIT {STRETCH})"  # noqa: S608 - names of ours
     if with_gaps:
         fresh += (
@@ -207,15 +209,17 @@ def _look(table: str, with_gaps: bool, everything: bool, postgresql: bool) -> st
             f" OR client_id IN (SELECT {unpacked('bigint')}) OR call.id IN (SELECT {unpacked('uuid')})"
         )
     )
-    nothing = "NULL, NULL, NULL, NULL, NULL, NULL"
-    all_ids = "json_group_array(id)"
+    nothing = "NULL, NULL, NULL, NULL, NULL"
+    collected, packed = "json_group_array(id)", "%s"
     if postgresql:
-        nothing = "NULL::bigint, NULL::uuid, NULL, NULL, NULL::bigint, NULL"
-        all_ids = "json_agg(id)::text"
+        nothing = "NULL::uuid, NULL, NULL, NULL::bigint, NULL"
+        collected, packed = "array_agg(id)", "array_to_json(%s)::text"
+    # The events of a call come together, so that each call is looked up once.
     return (
-        f"WITH fresh AS ({fresh}){lists} SELECT {nothing}, {all_ids} FROM fresh"  # noqa: S608 - names of ours
-        " UNION ALL SELECT fresh.id, call.id, calling_number, called_number, client_id, status, NULL"
-        f" FROM fresh JOIN {Call._meta.db_table} AS call ON call.id = fresh.call_id{wanted}"
+        f"WITH fresh AS ({fresh}), by_call AS (SELECT call_id, {collected} AS ids FROM fresh GROUP BY call_id){lists}"  # noqa: S608 - names of ours
+        f" SELECT {nothing}, {packed % collected} FROM fresh"
+        f" UNION ALL SELECT call.id, calling_number, called_number, client_id, status, {packed % 'ids'}"
+        f" FROM by_call JOIN {Call._meta.db_table} AS call ON call.id = by_call.call_id{wanted}"
     )
 
 
