@@ -194,12 +194,14 @@ def _judge_one(raw: Raw, read: Reader, at: datetime) -> Event | Refusal:
 
 def _write(judged: Sequence[Judged], refused: list[Refusal], *, dry_run: bool) -> Written:
     """Record events, and refuse those among them that are conflicts."""
-    counts: Counter[Result] = Counter()
     outcomes = record([event for _, event in judged], dry_run=dry_run)
-    for ((text, line, _), event), outcome in zip(judged, outcomes, strict=True):
-        counts[outcome.result] += 1
-        if outcome.result is Result.CONFLICT:
-            refused.append(Refusal(line, event.event_id, "conflict", {"event_id": [CONFLICT]}, text))
+    counts = Counter(outcome.result for outcome in outcomes)
+    if counts[Result.CONFLICT]:
+        refused += [
+            Refusal(line, event.event_id, "conflict", {"event_id": [CONFLICT]}, text)
+            for ((text, line, _), event), outcome in zip(judged, outcomes, strict=True)
+            if outcome.result is Result.CONFLICT
+        ]
     return Written(counts[Result.CREATED], counts[Result.DUPLICATE], refused)
 
 

@@ -129,8 +129,9 @@ def _receive_batch(
             events.append(event)
             places.append(index)
     outcomes = record(events, dry_run=dry_run)
+    conflict = Result.CONFLICT  # looked up once: that takes longer than comparing
     for index, event, outcome in zip(places, events, outcomes, strict=True):
-        if outcome.result is Result.CONFLICT:
+        if outcome.result is conflict:
             errors = {"event_id": [CONFLICT]}
             rejected.append({"index": index, "event_id": event.event_id, "code": "conflict", "errors": errors})
     rejected.sort(key=lambda rejection: rejection["index"])

@@ -66,6 +66,7 @@ class _Usual(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 _usual = msgspec.json.Decoder(_Usual)
+_SOURCE = Source.PROCESS_EVENTS
 
 
 def read_usual(raw: bytes, *, at: datetime) -> Event | None:
@@ -90,7 +91,7 @@ def read_usual(raw: bytes, *, at: datetime) -> Event | None:
             type=WORDS[said.event],
             occurred_at=read_instant(said.created_at),
             received_at=at,
-            source=Source.PROCESS_EVENTS,
+            source=_SOURCE,
             word=said.event,
             calling_number=calling_number,
             called_number=called_number,

@@ -227,21 +227,18 @@ def state_from_row(row: list[Any]) -> CallState:
     return CallState(**dict(zip(STATE_FIELDS, row, strict=True)))
 
 
-_read_facets = attrgetter(*STATE_FIELDS)
+_STORED = (*STATE_FIELDS, *DERIVED_FIELDS)
+_read_stored = attrgetter(*STATE_FIELDS, *("anomaly_bits" if name == "anomalies" else name for name in DERIVED_FIELDS))
 
 
 def state_values(state: CallState) -> dict[str, Any]:
     """Return the columns, facets and what follows from them, that a state is stored in."""
-    values = dict(zip(STATE_FIELDS, _read_facets(state), strict=True))
-    values.update(
-        status=state.status,
-        duration=state.duration,
-        ring_seconds=state.ring_seconds,
-        talk_seconds=state.talk_seconds,
-        hold_seconds=state.hold_seconds,
-        anomalies=state.anomaly_bits,
-    )
-    return values
+    return dict(zip(_STORED, _read_stored(state), strict=True))
+
+
+def known_values(state: CallState) -> dict[str, Any]:
+    """Return `state_values` without what is NULL."""
+    return {name: value for name, value in zip(_STORED, _read_stored(state), strict=True) if value is not None}
 
 
 def event_from_row(call_id: str, row: list[Any]) -> Event:

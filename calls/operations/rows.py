@@ -8,7 +8,7 @@ from uuid import UUID
 
 from calls.domain.events import Event
 from calls.domain.state import CallState
-from calls.models.calls import EVENT_COLUMNS, state_values
+from calls.models.calls import EVENT_COLUMNS, known_values
 from calls.operations import statements
 
 
@@ -25,7 +25,7 @@ def changed_call(call: UUID, group: list[Event], state: CallState) -> dict[str, 
 
 def call_row(call: UUID, state: CallState, **more: Any) -> dict[str, Any]:
     """Return a call's row for the statements: without what is NULL, with the other party's possible numbers."""
-    row = {name: value for name, value in state_values(state).items() if value is not None}
+    row = known_values(state)
     row["id"] = call
     row.update(more)
     for name, number in zip(statements.REMOTE, state.remote_numbers, strict=False):

@@ -48,6 +48,8 @@ def _json(rows: Sequence[Row]) -> str:
 def _interval(value: Any) -> str:
     """Return what orjson does not know, a length of time, as PostgreSQL reads it."""
     if isinstance(value, timedelta):
+        if not value:
+            return "0"
         seconds, microseconds = divmod(value // timedelta(microseconds=1), 1_000_000)
         return f"{seconds}.{microseconds:06} seconds"
     raise TypeError(type(value).__name__)
