@@ -119,6 +119,11 @@ class Lab:
         other = self.another(name, keep=whole)
         if not whole:
             fill.fill(other.url, filling, tell)
+        else:
+            # A migration may have rewritten tables, of which PostgreSQL then does not know what is visible to all
+            # until its own cleaning comes by, for which nobody waits here. Filling ends with the same.
+            with psycopg.connect(other.url, autocommit=True) as connection:
+                connection.execute("VACUUM ANALYZE")
         return other
 
     def with_events(self, events: int, tell: Callable[[str], None]) -> "Lab":

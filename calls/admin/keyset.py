@@ -15,8 +15,11 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connection, models
 from django.db.models import Q
 
-# Where no index serves a condition, this many rows are looked through for one page, and no more.
-LOOK_THROUGH = 20_000
+# Where no index serves a condition, this many rows are looked through for one page, and no more: few for the first
+# page, which opens at once so, and many for each that somebody asks to go on to.
+FIRST_LOOK, LOOK_THROUGH = 4_000, 20_000
+# What is not rare fills a page after a few rows: so many are looked through before all.
+GLANCE = 500
 
 # Where a row stands in a list: its values of the columns that order it.
 Place: TypeAlias = tuple[Any, ...]
@@ -48,12 +51,13 @@ class Cursor:
 class Page:
     """The ids of one page's rows, newest first; whether `more` follow in the direction of travel.
 
-    `edge` is where looking through stopped, if it had to stop before the page was full.
+    `edge` is where looking through stopped, if it had to stop before the page was full, after so many rows (`through`).
     """
 
     ids: list[Any]
     more: bool
     edge: Place | None = None
+    through: int = 0
 
 
 def find_page(
@@ -63,20 +67,34 @@ def find_page(
     columns: Sequence[str],
     size: int,
     cursor: Cursor | None = None,
+    look_through: int | None = None,
 ) -> Page:
-    """Return one page of the rows on any of the branches; `columns` order the list and end with the key."""
+    """Return one page of the rows on any of the branches; `columns` order the list and end with the key.
+
+    Where no index serves, `look_through` rows are looked through at most; unless it is given, few for the first page
+    and more for later ones.
+    """
     newer = cursor is not None and cursor.newer
     reach = _beyond(columns, cursor.place, newer=newer, inclusive=cursor.inclusive) if cursor else Q()
-    edge = None
-    if looked_through := [branch for branch in branches if branch.also]:
-        edge = _edge(rows, looked_through, reach, columns=columns, newer=newer)
-        if edge is not None:
-            reach &= _beyond(columns, edge, newer=not newer, inclusive=True)
-    conditions = [(branch.within & branch.also & reach, branch.in_order) for branch in branches]
-    ids = _ids(rows, conditions, columns=columns, newer=newer, stretch=slice(0, size + 1))
+    most = look_through or (LOOK_THROUGH if cursor else min(FIRST_LOOK, LOOK_THROUGH))
+    ids: list[Any] = []
+    edge: Place | None = None
+    looked_through = [branch for branch in branches if branch.also]
+    # The first stretch is part of the second, which is so much longer that it makes no difference.
+    for through in [min(GLANCE, most), most] if looked_through else [0]:
+        near = reach
+        if looked_through:
+            edge = _edge(rows, looked_through, reach, columns=columns, newer=newer, through=through)
+            if edge is not None:
+                near = reach & _beyond(columns, edge, newer=not newer, inclusive=True)
+        conditions = [(branch.within & branch.also & near, branch.in_order) for branch in branches]
+        ids = _ids(rows, conditions, columns=columns, newer=newer, stretch=slice(0, size + 1))
+        if edge is None or len(ids) > size:
+            break
     more = len(ids) > size
     ids = ids[:size]
-    return Page(ids[::-1] if newer else ids, more or edge is not None, None if more else edge)
+    ids = ids[::-1] if newer else ids
+    return Page(ids, True) if more else Page(ids, edge is not None, edge, through if edge is not None else 0)
 
 
 def write_cursor(model: type[models.Model], cursor: Cursor) -> str:
@@ -116,10 +134,16 @@ def _beyond(columns: Sequence[str], place: Place, *, newer: bool, inclusive: boo
 
 
 def _edge(
-    rows: "models.QuerySet[Any]", branches: Sequence[Branch], reach: Q, *, columns: Sequence[str], newer: bool
+    rows: "models.QuerySet[Any]",
+    branches: Sequence[Branch],
+    reach: Q,
+    *,
+    columns: Sequence[str],
+    newer: bool,
+    through: int,
 ) -> Place | None:
     """Return the nearest place up to which all branches can be looked through; None if that is all there is."""
-    share = max(1, LOOK_THROUGH // len(branches))
+    share = max(1, through // len(branches))
     conditions = [(branch.within & reach, True) for branch in branches]
     ids = _ids(rows, conditions, columns=columns, newer=newer, stretch=slice(share - 1, share), limit=1)
     return rows.filter(pk=ids[0]).order_by().values_list(*columns).first() if ids else None

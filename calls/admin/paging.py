@@ -155,9 +155,12 @@ class KeysetChangeList(ChangeList):
         self.newer_url = self._url(NEWER, newest, inclusive=not places) if has_newer and newest else ""
         self.older_url = self._url(OLDER, oldest, inclusive=not places) if has_older and oldest else ""
         self.newest_url = self.get_query_string() if self.cursor is not None else ""
+        self.further_url = ""
         if page.edge is not None:
+            self.further_url = self.newer_url if backwards else self.older_url
             way = "Newer" if backwards else "Older"
-            self.notes.append(f"{LOOK_THROUGH:,} rows were looked through for this page. Go on with “{way}”.")
+            further = f", which looks through {LOOK_THROUGH:,} more" if page.through < LOOK_THROUGH else ""
+            self.notes.append(f"{page.through:,} rows were looked through for this page. Go on with “{way}”{further}.")
         self.is_whole = self.cursor is None and not page.more
         narrowed = bool(self.query.strip()) or self.has_active_filters
         total = None if self.is_whole or narrowed else estimated_total(self.model)

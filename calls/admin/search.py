@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q
 
-from calls.admin.keyset import Branch, find_page
+from calls.admin.keyset import LOOK_THROUGH, Branch, find_page
 from calls.admin.paging import Search
 from calls.domain.events import call_uuid
 from calls.domain.numbers import suggest_e164
@@ -71,7 +71,10 @@ def find_recordings(text: str) -> Search:
 def _newest_calls(text: str, *, what: str) -> tuple[list[UUID], Sequence[str]]:
     """Return the ids of the newest calls that `find_calls` finds, and what the user should know of that."""
     calls = find_calls(text)
-    page = find_page(Call.objects.all(), calls.branches, columns=CALL_ORDER, size=CALLS_AT_MOST)
+    # There is no going on from here, so this looks far at once.
+    page = find_page(
+        Call.objects.all(), calls.branches, columns=CALL_ORDER, size=CALLS_AT_MOST, look_through=LOOK_THROUGH
+    )
     if not page.more:
         return page.ids, calls.notes
     return page.ids, [*calls.notes, f"These are the {what} of the newest {len(page.ids):,} such calls only."]

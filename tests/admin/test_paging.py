@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils.html import escape
 
 from calls.admin import keyset, paging
 from calls.admin.calls import CallAdmin
@@ -116,6 +117,50 @@ def test_looking_through_many_calls_goes_on_where_it_stopped(monkeypatch: pytest
     last = pages[-1].request
     back = list(walk(browser, f"{CALLS}?{last['QUERY_STRING']}", "prev"))
     assert [call for page in reversed(back) for call in shown_calls(page)] == ["odd-44", "odd-31", "odd-4", "odd-3"]
+
+
+@pytest.mark.usefixtures("short_pages")
+def test_the_first_page_looks_through_few_calls_and_the_next_through_many(monkeypatch: pytest.MonkeyPatch):
+    for name, rows in {"FIRST_LOOK": 10, "LOOK_THROUGH": 40, "GLANCE": 2}.items():
+        monkeypatch.setattr(keyset, name, rows)
+    monkeypatch.setattr(paging, "LOOK_THROUGH", 40)
+    make_calls(60)
+    record([build_event(call_id="c-12", event_id="way", seconds=12.5, direction="inbound")])
+    browser = visit()
+    first = browser.get(CALLS + "?direction=inbound")
+    assert shown_calls(first) == []
+    assert "10 rows were looked through for this page. Go on with “Older”, which looks through 40 more." in text_of(
+        first.content.decode()
+    )
+    assert first.content.decode().count(escape(link_to(first, "next"))) == 2  # below the list, and beside the note
+    second = browser.get(CALLS + link_to(first, "next"))
+    assert shown_calls(second) == ["c-12"]
+    assert "40 rows were looked through for this page. Go on with “Older”." in text_of(second.content.decode())
+    third = browser.get(CALLS + link_to(second, "next"))
+    assert shown_calls(third) == []
+    assert not link_to(third, "next")
+
+
+@pytest.mark.usefixtures("short_pages")
+@pytest.mark.parametrize("glance", [1, 3, 7, 60])
+def test_how_far_a_glance_goes_changes_no_page(glance: int, monkeypatch: pytest.MonkeyPatch):
+    make_calls(60)
+    for number in (3, 4, 5, 31, 44, 45, 46, 47, 48, 49):
+        record([build_event("answered", number + 0.7, call_id=f"c-{number}", direction="inbound")])
+    browser = visit()
+    wanted = [shown_calls(page) for page in walk(browser, CALLS + "?direction=inbound")]
+    monkeypatch.setattr(keyset, "GLANCE", glance)
+    assert [shown_calls(page) for page in walk(browser, CALLS + "?direction=inbound")] == wanted
+    assert [len(calls) for calls in wanted] == [5, 5]
+
+
+def test_a_common_value_takes_a_glance_and_a_rare_one_two_statements_more():
+    make_calls(600)
+    record([build_event("answered", 0.7, call_id="c-0", direction="inbound")])
+    browser = visit()
+    common, rare = (statements_of(browser, CALLS + f"?direction={word}") for word in ("unknown", "inbound"))
+    assert len(rare) - len(common) in (1, 2)  # the whole list is shorter than what is looked through
+    assert len(rare) <= 14
 
 
 def statements_of(browser: Client, address: str) -> list[str]:
