@@ -37,11 +37,16 @@ HOURS, CHANGED, CALLS = (model._meta.db_table for model in (HourFigures, Changed
 Times = tuple[datetime | None, datetime | None]
 
 
-def note_changes(calls: Iterable[Times]) -> None:
-    """Note that calls, given as they were and as they are now, have changed; to be called in the same transaction."""
+def hours_to_note(calls: Iterable[Times]) -> list[datetime]:
+    """Return the hours of calls, given as they were and as they are now, of which a change has to be noted."""
     latest = timezone.now() - NOTED_AFTER
     began = {start for start, end in calls if start is not None and end is not None and start < latest}
-    hours = sorted({hour for start in began if (hour := hour_of(start)) < latest})
+    return sorted({hour for start in began if (hour := hour_of(start)) < latest})
+
+
+def note_changes(calls: Iterable[Times]) -> None:
+    """Note that calls, given as they were and as they are now, have changed; to be called in the same transaction."""
+    hours = hours_to_note(calls)
     if not hours:
         return
     if connection.vendor == "postgresql":

@@ -20,6 +20,7 @@ from calls.models import CallEvent
 from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row
 from calls.operations import statements
 from calls.operations.erased import hide_erased, repeats_erased
+from calls.operations.foreseen import Foresight
 from calls.operations.hours import note_changes
 from calls.operations.outcomes import Outcome, Result
 from calls.operations.rows import changed_call, event_columns, new_call
@@ -75,12 +76,14 @@ def record_soon(events: Sequence[Event], tell: Tell[Outcome]) -> None:
     committer.submit_soon(events, tell)
 
 
-def _record_alone(events: Sequence[Event], *, dry_run: bool = False, together: bool = False) -> list[Outcome]:
+def _record_alone(
+    events: Sequence[Event], *, dry_run: bool = False, together: bool = False, foresight: Foresight | None = None
+) -> list[Outcome]:
     final = not (dry_run or together)
 
     def attempt() -> list[Outcome]:
         with transaction.atomic():
-            outcomes = _record(events, final=final)
+            outcomes = _record(events, final=final, foresight=foresight)
             if dry_run or (together and any(outcome.result is Result.CONFLICT for outcome in outcomes)):
                 transaction.set_rollback(True)
         return outcomes
@@ -88,7 +91,16 @@ def _record_alone(events: Sequence[Event], *, dry_run: bool = False, together: b
     return _persistently(attempt, races=len(events))
 
 
-committer = Committer(_record_alone)
+# Only the thread that commits looks into it.
+_foresight = Foresight()
+
+
+def _record_group(events: Sequence[Event]) -> list[Outcome]:
+    outcomes = _foresight.record(events)
+    return _record_alone(events, foresight=_foresight) if outcomes is None else outcomes
+
+
+committer = Committer(_record_group)
 
 
 def decide(call_id: UUID, ask: Callable[[CallState], Sequence[Event]]) -> CallState:
@@ -134,7 +146,7 @@ def _persistently(attempt: Callable[[], T], *, races: int = 1) -> T:
                 raise
 
 
-def _record(events: Sequence[Event], *, final: bool = False) -> list[Outcome]:
+def _record(events: Sequence[Event], *, final: bool = False, foresight: Foresight | None = None) -> list[Outcome]:
     """Write events down; with `final`, nothing else belongs to the transaction, which may be committed here."""
     # Of an id that occurs twice in the group, the first occurrence stands for it.
     firsts: dict[Key, Event] = {}
@@ -156,13 +168,16 @@ def _record(events: Sequence[Event], *, final: bool = False) -> list[Outcome]:
     if added:
         announce()
     outcomes = _outcomes(events, states, added, stored, firsts)
-    made = statements.write_calls(
-        new=[new_call(call, by_call[call], states[call]) for call in new],
-        changed=[changed_call(call, by_call[call], states[call]) for call in changed],
-        last=final,
-    )
-    if not made:
-        raise _Raced
+    try:
+        writer = statements.write_calls(
+            new=[new_call(call, by_call[call], states[call]) for call in new],
+            changed=[changed_call(call, by_call[call], states[call]) for call in changed],
+            last=final,
+        )
+    except statements.NotAllMade:
+        raise _Raced from None
+    if foresight is not None:
+        foresight.remember({call: states[call] for call in (*new, *changed)}, writer)
     return outcomes
 
 

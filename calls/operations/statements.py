@@ -27,7 +27,9 @@ _CLIENT = "COALESCE({})".format(
 )
 
 # SQLSTATE of a division by zero, see _all_made.
-NOT_ALL_MADE = "22012"
+_NOT_ALL_MADE = "22012"
+# The transaction that writes, as the rows that it writes tell it (xmin).
+_WRITER = "pg_current_xact_id()::xid::text"
 
 # What makes a call's row, and what is written back when its state changes.
 CALLS, EVENTS = Call._meta.db_table, CallEvent._meta.db_table
@@ -37,6 +39,10 @@ EVENT_ROW = ("call_id", *EVENT_COLUMNS)
 
 Row: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[str, str]
+
+
+class NotAllMade(Exception):
+    """Something was not to be had: somebody else was there before us. The transaction has to be undone, or is."""
 
 
 def _json(rows: Sequence[Row]) -> str:
@@ -118,7 +124,7 @@ def _lock() -> str:
     return f"SELECT {columns} FROM {CALLS} WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - names of ours
 
 
-def _add() -> str:
+def _add(*, only_if: str = "true") -> str:
     # Events get their ids in the order in which they are given, which is the order in which live listeners are
     # told of them. They are inserted in the order of their keys all the same: two groups then never wait for
     # each other in a circle. Whoever writes has SQLite for itself.
@@ -130,7 +136,7 @@ def _add() -> str:
         source, order = f"({numbered}) AS new", " ORDER BY source, event_id"
         columns, values = f"id, {columns}", f"id, {columns.replace('metadata', 'metadata::jsonb')}"
     return (
-        f"INSERT INTO {EVENTS} ({columns}) SELECT {values} FROM {source} WHERE true{order}"  # noqa: S608 - names of ours
+        f"INSERT INTO {EVENTS} ({columns}) SELECT {values} FROM {source} WHERE {only_if}{order}"  # noqa: S608 - names of ours
         " ON CONFLICT (source, event_id) DO NOTHING RETURNING source, event_id"
     )
 
@@ -147,19 +153,19 @@ def _lock_and_add() -> str:
     )
 
 
-def _make() -> str:
+def _make(*, only_if: str = "true") -> str:
     columns = ", ".join(CALL_COLUMNS)
     return (
         f"INSERT INTO {CALLS} ({columns}, client_id) SELECT {columns}, {_CLIENT}"  # noqa: S608 - names of ours
         f" FROM {rows_source(Call, CALL_COLUMNS, extra=REMOTE)}"
-        " WHERE true ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id"
+        f" WHERE {only_if} ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id"
     )
 
 
-def _update() -> str:
+def _update(*, extra: Sequence[str] = (), only_if: str = "true") -> str:
     changes = ", ".join([*(f"{column} = new.{column}" for column in CALL_UPDATES), f"client_id = {_CLIENT}"])
-    source = rows_source(Call, ("id", *CALL_UPDATES), extra=REMOTE)
-    return f"UPDATE {CALLS} SET {changes} FROM {source} WHERE {CALLS}.id = new.id"  # noqa: S608 - names of ours
+    source = rows_source(Call, ("id", *CALL_UPDATES), extra=(*REMOTE, *extra))
+    return f"UPDATE {CALLS} SET {changes} FROM {source} WHERE {CALLS}.id = new.id AND {only_if}"  # noqa: S608 - names of ours
 
 
 def _make_all() -> str:
@@ -170,9 +176,42 @@ def _make_all_and_update() -> str:
     return f"WITH made AS ({_make()}), updated AS ({_update()}) {_all_made()}"
 
 
+def _update_all() -> str:
+    return f"WITH updated AS ({_update()}) SELECT {_WRITER}"
+
+
 def _all_made() -> str:
     # Fails where fewer were made than wanted: so the statement can be sent together with the COMMIT that follows.
-    return "SELECT 1 / (count(*) = %s::int)::int FROM made"
+    return f"SELECT {_WRITER}, 1 / (count(*) = %s::int)::int FROM made"
+
+
+def _as_foreseen(*, new: bool, changed: bool) -> str:
+    # Each part waits for the one before, in the order in which everybody takes locks: calls that are there, events,
+    # calls that are not. One that finds less than was foreseen leaves nothing to do for the next, and the division fails.
+    parts = []
+    only_if = "true"
+    if changed:
+        is_ours = f"{CALLS}.xmin = new.seen::xid"
+        parts.append(f"changed AS ({_update(extra=('seen',), only_if=is_ours)} RETURNING 1)")
+        only_if = "(SELECT count(*) FROM changed) = %s::int"
+    parts.append(f"added AS ({_add(only_if=only_if)})")
+    done = "(SELECT count(*) FROM added) = %s::int"
+    if new:
+        parts.append(f"made AS ({_make(only_if=done)})")
+        done = "(SELECT count(*) FROM made) = %s::int"
+    return f"WITH {', '.join(parts)} SELECT {_WRITER}, 1 / ({done})::int"
+
+
+def _new_as_foreseen() -> str:
+    return _as_foreseen(new=True, changed=False)
+
+
+def _changed_as_foreseen() -> str:
+    return _as_foreseen(new=False, changed=True)
+
+
+def _all_as_foreseen() -> str:
+    return _as_foreseen(new=True, changed=True)
 
 
 @cache
@@ -218,27 +257,50 @@ def _array(calls: Sequence[UUID]) -> str:
     return f"{{{','.join(map(str, calls))}}}"
 
 
-def write_calls(*, new: Sequence[Row], changed: Sequence[Row], last: bool = False) -> bool:
-    """Make new calls and write the changed states of calls that are locked by us.
+def write_calls(*, new: Sequence[Row], changed: Sequence[Row], last: bool = False) -> str:
+    """Make new calls and write the changed states of calls that are locked by us; return by which transaction.
 
-    Rows of CALL_COLUMNS and REMOTE; a changed one needs no more than its id and CALL_UPDATES. Says
-    whether all the new ones are made: False means that somebody else made one of them meanwhile, and that the
-    transaction has to be undone. With `last`, it may be committed at once (`running.run`).
+    Rows of CALL_COLUMNS and REMOTE; a changed one needs no more than its id and CALL_UPDATES. Raises NotAllMade
+    if somebody else made one of the new ones meanwhile. With `last`, it may be committed at once (`running.run`).
     """
     if connection.vendor != "postgresql":
         made = _run(_make, _json(new)) if new else []
         if changed:
             _run(_update, _json(changed))
-        return len(made) == len(new)
+        if len(made) < len(new):
+            raise NotAllMade
+        return ""
+    if new and changed:
+        return _write(_make_all_and_update, _json(new), _json(changed), str(len(new)), last=last)
+    if new:
+        return _write(_make_all, _json(new), str(len(new)), last=last)
+    return _write(_update_all, _json(changed), last=last) if changed else ""
+
+
+def write_foreseen(*, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row]) -> str:
+    """Change calls, add events and make new calls, in one statement; return by which transaction (PostgreSQL only).
+
+    Rows as for `lock_and_add` and `write_calls`; a changed one also names as `seen` the transaction that wrote what
+    it replaces. Raises NotAllMade if anything was otherwise, and then nothing has happened.
+    """
+    counted = {"changed": len(changed), "events": len(events), "new": len(new)}
+    texts = [_json(changed)] if changed else []
+    texts.append(_json(events))
+    if changed:
+        texts.append(str(counted["changed"]))
+    if new:
+        texts.append(_json(new))
+    texts.append(str(counted["events"]))
+    if new:
+        texts.append(str(counted["new"]))
+    return _write(_all_as_foreseen if new and changed else _new_as_foreseen if new else _changed_as_foreseen, *texts)
+
+
+def _write(write: Callable[[], str], *parameters: str, last: bool = False) -> str:
     try:
-        if new and changed:
-            _run(_make_all_and_update, _json(new), _json(changed), str(len(new)), last=last)
-        elif new:
-            _run(_make_all, _json(new), str(len(new)), last=last)
-        elif changed:
-            _run(_update, _json(changed), last=last)
+        [[writer, *_]] = _run(write, *parameters, last=last)
     except DataError as error:
-        if getattr(error.__cause__, "sqlstate", None) != NOT_ALL_MADE:
+        if getattr(error.__cause__, "sqlstate", None) != _NOT_ALL_MADE:
             raise
-        return False
-    return True
+        raise NotAllMade from None
+    return str(writer)
