@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 
 from calls.domain.erasure import may_have_erased_numbers
 from calls.domain.events import Event
@@ -23,7 +22,7 @@ from calls.domain.vocabulary import EventType
 from calls.operations import statements
 from calls.operations.hours import hours_to_note
 from calls.operations.outcomes import Outcome, Result
-from calls.operations.rows import changed_call, event_row, new_call
+from calls.operations.rows import changed_call, event_columns, new_call
 from calls.realtime.announce import announce
 
 # So many calls are remembered; a call that is over, or silent for longest, is forgotten first.
@@ -38,19 +37,21 @@ class Foresight:
     def __init__(self) -> None:
         # Of each call the state, and the transaction that wrote it.
         self._known: dict[UUID, tuple[CallState, str]] = {}
+        self._line: Any = None
         self._caution = CAUTION
         self._looks = 0
 
-    def record(self, events: Sequence[Event]) -> list[Outcome] | None:
+    def record(self, events: Sequence[Event], *, own_numbers: tuple[str, ...]) -> list[Outcome] | None:
         """Write events down and return what became of them; None if the group is not of the usual kind.
 
-        In that case nothing was written. Raises the database's errors, after which nothing was written either.
+        In that case nothing was written. Raises the database's errors, after which it is as if nothing were known.
         """
         if connection.vendor != "postgresql" or connection.in_atomic_block:
             return None
         if self._looks:
             self._looks -= 1
             return None
+        self._forget_another_line()
         by_call = self._foresee(events)
         if by_call is None:
             return None
@@ -59,7 +60,7 @@ class Foresight:
         before = [(state.started_at, state.ended_at) for state in states.values()]
         for call, group in by_call.items():
             for event in group:
-                apply(states[call], event, own_numbers=settings.OWN_NUMBERS)
+                apply(states[call], event, own_numbers=own_numbers)
         if hours_to_note([*before, *((state.started_at, state.ended_at) for state in states.values())]):
             return None
         writer = self._write(events, by_call, states, known)
@@ -76,12 +77,19 @@ class Foresight:
 
         If it is not committed after all, no row will ever be of that transaction, and so no harm is done.
         """
+        self._forget_another_line()
         for call, state in states.items():
             self._known.pop(call, None)
             if not (state.ended or may_have_erased_numbers(state)):
                 self._known[call] = state, writer
         while len(self._known) > MOST:
             del self._known[next(iter(self._known))]
+
+    def _forget_another_line(self) -> None:
+        """Forget everything over a new connection: behind it may be a database that was restored, and counts anew."""
+        if self._line is not connection.connection:
+            self._line = connection.connection
+            self._known.clear()
 
     def _foresee(self, events: Sequence[Event]) -> dict[UUID, list[Event]] | None:
         """Return the events by call, in order, if each goes on from what is known of its call, or begins it."""
@@ -118,6 +126,10 @@ class Foresight:
                 new.append(new_call(call, by_call[call], states[call]))
         in_order = sorted(events, key=lambda event: event.key) if len(events) > 1 else events
         try:
-            return statements.write_foreseen(new=new, changed=changed, events=[event_row(event) for event in in_order])
+            return statements.write_foreseen(new=new, changed=changed, events=event_columns(in_order))
         except statements.NotAllMade:
+            return None
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) not in statements.TRY_AGAIN:
+                raise
             return None

@@ -28,8 +28,6 @@ from calls.operations.together import Committer, Tell
 from calls.operations.turns import write_turn
 from calls.realtime.announce import announce
 
-# SQLSTATEs after which the same transaction may simply be tried again: serialization failure, deadlock.
-TRY_AGAIN = {"40001", "40P01"}
 ATTEMPTS = 5
 
 _BEGAN, _ENDED = STATE_FIELDS.index("started_at"), STATE_FIELDS.index("ended_at")
@@ -95,12 +93,13 @@ def _record_alone(
 _foresight = Foresight()
 
 
-def _record_group(events: Sequence[Event]) -> list[Outcome]:
-    outcomes = _foresight.record(events)
-    return _record_alone(events, foresight=_foresight) if outcomes is None else outcomes
+def record_group(events: Sequence[Event], foresight: Foresight = _foresight) -> list[Outcome]:
+    """Write events down that belong to several requests; `foresight` is the calling thread's own."""
+    outcomes = foresight.record(events, own_numbers=own_numbers())
+    return _record_alone(events, foresight=foresight) if outcomes is None else outcomes
 
 
-committer = Committer(_record_group)
+committer = Committer(record_group)
 
 
 def decide(call_id: UUID, ask: Callable[[CallState], Sequence[Event]]) -> CallState:
@@ -141,7 +140,7 @@ def _persistently(attempt: Callable[[], T], *, races: int = 1) -> T:
                 raise
         except OperationalError as error:
             tries_left -= 1
-            again = getattr(error.__cause__, "sqlstate", None) in TRY_AGAIN
+            again = getattr(error.__cause__, "sqlstate", None) in statements.TRY_AGAIN
             if not again or not tries_left or connection.in_atomic_block:
                 raise
 

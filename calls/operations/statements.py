@@ -28,6 +28,8 @@ _CLIENT = "COALESCE({})".format(
 
 # SQLSTATE of a division by zero, see _all_made.
 _NOT_ALL_MADE = "22012"
+# SQLSTATEs after which the same transaction may simply be tried again: serialization failure, deadlock.
+TRY_AGAIN = {"40001", "40P01"}
 # The transaction that writes, as the rows that it writes tell it (xmin).
 _WRITER = "pg_current_xact_id()::xid::text"
 
@@ -182,12 +184,12 @@ def _update_all() -> str:
 
 def _all_made() -> str:
     # Fails where fewer were made than wanted: so the statement can be sent together with the COMMIT that follows.
-    return f"SELECT {_WRITER}, 1 / (count(*) = %s::int)::int FROM made"
+    return f"SELECT {_WRITER}, 1 / (count(*) = %s::int)::int FROM made"  # noqa: S608 - words of ours
 
 
 def _as_foreseen(*, new: bool, changed: bool) -> str:
     # Each part waits for the one before, in the order in which everybody takes locks: calls that are there, events,
-    # calls that are not. One that finds less than was foreseen leaves nothing to do for the next, and the division fails.
+    # calls that are not. One that finds less than was foreseen leaves nothing to the next, and the division fails.
     parts = []
     only_if = "true"
     if changed:
@@ -277,22 +279,22 @@ def write_calls(*, new: Sequence[Row], changed: Sequence[Row], last: bool = Fals
     return _write(_update_all, _json(changed), last=last) if changed else ""
 
 
-def write_foreseen(*, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Row]) -> str:
+def write_foreseen(*, new: Sequence[Row], changed: Sequence[Row], events: Sequence[Sequence[Any]]) -> str:
     """Change calls, add events and make new calls, in one statement; return by which transaction (PostgreSQL only).
 
     Rows as for `lock_and_add` and `write_calls`; a changed one also names as `seen` the transaction that wrote what
     it replaces. Raises NotAllMade if anything was otherwise, and then nothing has happened.
     """
-    counted = {"changed": len(changed), "events": len(events), "new": len(new)}
+    # In the order in which they stand in the statement.
     texts = [_json(changed)] if changed else []
-    texts.append(_json(events))
+    texts += map(_text_array, events)
     if changed:
-        texts.append(str(counted["changed"]))
+        texts.append(str(len(changed)))
     if new:
         texts.append(_json(new))
-    texts.append(str(counted["events"]))
+    texts.append(str(len(events[0])))
     if new:
-        texts.append(str(counted["new"]))
+        texts.append(str(len(new)))
     return _write(_all_as_foreseen if new and changed else _new_as_foreseen if new else _changed_as_foreseen, *texts)
 
 
