@@ -149,14 +149,13 @@ class Lab:
     def server(
         self, *, workers: int = WORKERS, threads: int = THREADS, wsgi: bool = False, **settings: str
     ) -> Iterator["Server"]:
-        """Start granian, as in production or as a plain WSGI server, and stop it at the end."""
+        """Start the server as in production, or granian as a plain WSGI server, and stop it at the end."""
         port = free_port()
-        words = f"-m granian --workers {workers} --port {port} --backpressure 256 --no-access-log --log-level error "
         if wsgi:
-            words += f"--interface wsgi --blocking-threads {threads} phonegoggles.wsgi:application"
+            words = f"-m granian --workers {workers} --port {port} --backpressure 256 --no-access-log --log-level error"
+            words += f" --interface wsgi --blocking-threads {threads} phonegoggles.wsgi:application"
         else:
-            words += "--interface rsgi phonegoggles.rsgi:application"
-            settings["SERVE_THREADS"] = str(threads)
+            words = f"manage.py serve --no-sockets --workers {workers} --threads {threads} --port {port}"
         process = subprocess.Popen(
             [sys.executable, *words.split()],
             cwd=ROOT,

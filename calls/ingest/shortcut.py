@@ -1,20 +1,19 @@
 """A shorter way for the request that comes most often: one event for `POST /process-events/`, with a token.
 
-It runs in the server's event loop, before Django's threads, middleware and the REST framework, which cost
-several times as much as the event itself, and calls the same functions as the view: the same reading, the
-same recording, the same answer, byte for byte (tests/ingest/test_shortcut.py runs both side by side). It
-answers only what it is sure of, which is an event that is accepted. Whatever else comes goes to Django: any
-other address, an unknown token, a batch, an error. Nothing was changed by then, except that a conflict is
-found out twice.
+It runs in the server's event loop (`phonegoggles/protocol.py`), before Django's threads, middleware and the
+REST framework, which cost several times as much as the event itself, and calls the same functions as the
+view: the same reading, the same recording, the same answer, byte for byte (tests/ingest/test_shortcut.py
+runs both side by side). It answers only what it is sure of, which is an event that is accepted. Whatever
+else comes goes to Django: any other address, an unknown token, a batch, an error. Nothing was changed by
+then, except that a conflict is found out twice.
 
 It does not judge hosts, schemes or what middleware adds to an answer: it answers in surroundings in
 which Django has answered before, with the headers that Django has sent.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import TypeAlias
 
 from django.conf import settings
 from django.utils import timezone
@@ -30,62 +29,45 @@ from calls.web.bodies import JSON, write_json
 from calls.web.callers import recall_caller
 
 Headers: TypeAlias = list[tuple[str, str]]
+# As a server of HTTP has them, with names in small letters.
+RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
+# Takes the body of a 200, or None: Django shall answer.
+Answer: TypeAlias = Callable[[bytes | None], object]
 
-PATHS = frozenset({"/process-events/", "/process-events"})
-KINDS = frozenset({JSON, "application/json; charset=utf-8", "application/json;charset=utf-8"})
+PATHS = frozenset({b"/process-events/", b"/process-events"})
+KINDS = frozenset(kind.encode() for kind in (JSON, "application/json; charset=utf-8", "application/json;charset=utf-8"))
 RIGHT = "calls.add_callevent"
 VIEW = "process-events"  # as its address is named
 # What decides, beside the token and the body, whether and how Django answers.
 SURROUNDINGS = (
-    "host",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-    "origin",
-    "accept",
-    "accept-encoding",
-    "accept-language",
+    b"host",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-forwarded-port",
+    b"origin",
+    b"accept",
+    b"accept-encoding",
+    b"accept-language",
 )
-# With one of these a request is not plain, and a matter for Django.
-UNUSUAL = frozenset({"cookie", "transfer-encoding", "content-encoding", "x-http-method-override", "range"})
+# With one of these a request is not plain, and a matter for Django, or for whoever reads requests.
+UNUSUAL = frozenset(
+    {b"cookie", b"transfer-encoding", b"content-encoding", b"x-http-method-override", b"range", b"expect", b"upgrade"}
+)
 # More surroundings than this have no good reason.
 MOST_SURROUNDINGS = 100
 # So many equal answers of Django in a row show that its headers do not change from request to request.
 ALIKE = 2
 
 
-class Django(Protocol):
-    """What answers everything else, over RSGI."""
-
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to serve."""
-
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop serving."""
-
-    async def answer(
-        self,
-        scope: Any,
-        protocol: Any,
-        headers: Headers,
-        *,
-        body: bytes | None = None,
-        told: Callable[[int, Headers], object] = ...,
-    ) -> None:
-        """Answer a request whose body may have been read already; `told` hears the status and headers."""
-
-    async def read(self, protocol: Any) -> bytes | None:
-        """Return a body of no great length; None if the request was answered because it did not come."""
-
-
 class Seen:
     """The headers of Django's answers in some surroundings, and how often they were the same."""
 
-    __slots__ = ("headers", "times")
+    __slots__ = ("headers", "lines", "times")
 
     def __init__(self) -> None:
         self.headers: Headers = []
         self.times = 0
+        self.lines = b""
 
     def learn(self, status: int, headers: Headers) -> None:
         """Take note of an answer."""
@@ -94,6 +76,7 @@ class Seen:
         kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
         self.times = self.times + 1 if kept == self.headers else 1
         self.headers = kept
+        self.lines = b"".join(f"{name.lower()}: {value}\r\n".encode("latin-1") for name, value in kept)
 
     @property
     def known(self) -> bool:
@@ -101,55 +84,52 @@ class Seen:
         return self.times >= ALIKE
 
 
+class Visit:
+    """A request that may be an event's report, as far as its headers tell."""
+
+    __slots__ = ("at", "length", "seen", "welcome")
+
+    def __init__(self, seen: Seen, length: int, at: datetime, *, welcome: bool) -> None:
+        self.seen, self.length, self.at = seen, length, at
+        # Whether the shortcut will take it; else Django does, of whose answer `seen` is to be told.
+        self.welcome = welcome
+
+
 class Shortcut:
-    """The RSGI application: the short way where it can be taken, Django else."""
+    """The short way, for one event loop."""
 
-    def __init__(self, django: Django) -> None:
-        self._django = django
-        self._seen: dict[tuple[str | None, ...], Seen] = {}
-        self._landing: Landing
+    def __init__(self, landing: Landing) -> None:
+        self._landing = landing
+        self._seen: dict[tuple[bytes | None, ...], Seen] = {}
 
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to serve, in a process and on a loop of its own."""
-        self._landing = Landing(loop)
-        self._django.__rsgi_init__(loop)
-
-    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Stop serving."""
-        self._django.__rsgi_del__(loop)
-
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        """Answer a request."""
-        items = scope.headers.items()
-        if scope.method != "POST" or scope.path not in PATHS or scope.query_string:
-            await self._django.answer(scope, protocol, items)
-            return
-        headers = dict(items)
-        if len(headers) < len(items) or not is_plain(headers):  # a header that comes twice is for Django
-            await self._django.answer(scope, protocol, items)
-            return
-        seen = self.look(scope.scheme, scope.server, headers)
+    def visit(self, scheme: str, server: str, headers: RawHeaders) -> Visit | None:
+        """Return a request to one of PATHS by POST, without a query, if there is nothing that only Django can judge."""
+        found = dict(headers)
+        if len(found) < len(headers) or not is_plain(found):  # a header that comes twice is for Django
+            return None
+        seen = self._look(scheme, server, found)
         at = timezone.now()
-        if not seen.known or not may_report(headers.get("authorization", ""), at=at):
-            await self._django.answer(scope, protocol, items, told=seen.learn)
-            return
-        raw = await self._django.read(protocol)
-        if raw is None:
-            return
-        answer = None
-        event = read_event(raw, at=at)
-        if event is not None:
-            outcome = await self._landing.first(record_soon, [event])
-            answer = outcome and write_answer(event, outcome)
-        if answer is None:
-            await self._django.answer(scope, protocol, items, body=raw)
-            return
-        count_request(VIEW, "POST", 200)
-        protocol.response_bytes(200, seen.headers, answer)
+        welcome = seen.known and may_report(found.get(b"authorization", b""), at=at)
+        return Visit(seen, int(found[b"content-length"]), at, welcome=welcome)
 
-    def look(self, scheme: str, server: str, headers: Mapping[str, str]) -> Seen:
+    def take(self, visit: Visit, raw: bytes, answer: Answer) -> None:
+        """Record the event of a welcome visit's body, and have it answered once it is committed."""
+        event = read_event(raw, at=visit.at)
+        if event is None:
+            answer(None)
+            return
+
+        def committed(outcome: Outcome | None) -> None:
+            body = None if outcome is None else write_answer(event, outcome)
+            if body is not None:
+                count_request(VIEW, "POST", 200)
+            answer(body)
+
+        self._landing.first(record_soon, [event], committed)
+
+    def _look(self, scheme: str, server: str, headers: dict[bytes, bytes]) -> Seen:
         """Return what was seen of Django in the surroundings of a request."""
-        surroundings = (scheme, server, *[headers.get(name) for name in SURROUNDINGS])
+        surroundings = (scheme.encode(), server.encode(), *[headers.get(name) for name in SURROUNDINGS])
         seen = self._seen.get(surroundings)
         if seen is None:
             if len(self._seen) >= MOST_SURROUNDINGS:
@@ -158,25 +138,24 @@ class Shortcut:
         return seen
 
 
-def is_plain(headers: Mapping[str, str]) -> bool:
+def is_plain(headers: dict[bytes, bytes]) -> bool:
     """Say whether there is nothing about a request's headers that only Django can judge."""
-    length = headers.get("content-length", "")
+    length = headers.get(b"content-length", b"")
     return (
         settings.GROUP_COMMIT  # else a commit would be waited for in the event loop
-        and headers.get("content-type") in KINDS
-        and length.isascii()
+        and headers.get(b"content-type") in KINDS
         and length.isdigit()
         and 0 < int(length) <= MAX_EVENT_BYTES
         and UNUSUAL.isdisjoint(headers)
     )
 
 
-def may_report(authorization: str, *, at: datetime) -> bool:
+def may_report(authorization: bytes, *, at: datetime) -> bool:
     """Say whether these are the credentials of somebody of whom it is known that they may report events."""
-    scheme, _, key = authorization.partition(" ")
-    if scheme != "Token" or not key.isascii() or not key.isalnum():
+    scheme, _, key = authorization.partition(b" ")
+    if scheme != b"Token" or not key.isalnum():
         return False
-    caller = recall_caller(key.encode(), at=at)
+    caller = recall_caller(key, at=at)
     return caller is not None and bool(caller.rights.get(RIGHT))
 
 

@@ -3,13 +3,17 @@
 import logging
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from types import FrameType
+from typing import IO
+
+from calls.management.crowd import Crowd
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +22,8 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS, RETRY_AT_MOST, HEALTHY_SECONDS = 0.5, 30.0, 60.0
 # How often children are looked at, in seconds.
 LOOK_SECONDS = 0.2
+# How long a child may take until it serves, before those whom it was to replace stay; in seconds.
+START_SECONDS = 60.0
 STDERR = 2
 # What the servers are given, unless somebody has decided otherwise. The GNU C library makes a heap for each thread, up
 # to eight a core, and each grows to what the largest batch needs: with two a process stays as large as it was
@@ -27,14 +33,32 @@ SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") i
 
 
 @dataclass
+class Among:
+    """What several children share, and one's place among them."""
+
+    listener: socket.socket
+    # How many connections each has (calls/management/crowd.py).
+    counts: IO[bytes]
+    place: int
+    # The place of a successor, as long as both are there.
+    other: int
+
+    def succeed(self) -> "Among":
+        """Return the same for a successor."""
+        return replace(self, place=self.other, other=self.place)
+
+
+@dataclass
 class Child:
     """One server that is to run as long as we do."""
 
     name: str
     command: Sequence[str]
-    # The signal at which it replaces its own workers, if it has one.
-    reload: int | None = None
+    # What it shares with others, if it does: then nobody is refused while it is replaced.
+    among: "Among | None" = None
     process: "subprocess.Popen[bytes] | None" = None
+    # What it says that it serves by, and by which it notices our end.
+    line: socket.socket | None = None
     started_at: float = 0.0
     start_at: float = 0.0
     pause: float = RETRY_SECONDS
@@ -81,15 +105,7 @@ class Supervisor:
         now = monotonic()
         if child.process is None:
             if now >= child.start_at:
-                # A session of its own: the terminal's Ctrl-C is for us, and what is left of a dead child can be ended.
-                child.process = subprocess.Popen(  # noqa: S603 - our own commands
-                    child.command,
-                    env=self.environment,
-                    stdout=STDERR,  # all that is said is for the log
-                    start_new_session=os.name == "posix",
-                )
-                child.started_at = now
-                logger.info("Started the %s: process %d", child.name, child.process.pid)
+                self._start(child)
         elif (code := child.process.poll()) is not None:
             if now - child.started_at >= HEALTHY_SECONDS:
                 child.pause = RETRY_SECONDS
@@ -98,19 +114,57 @@ class Supervisor:
             child.start_at = now + child.pause
             child.pause = min(2 * child.pause, RETRY_AT_MOST)
 
+    def _start(self, child: Child) -> None:
+        command, shared, theirs = list(child.command), [], None
+        if child.among is not None:
+            child.line, theirs = socket.socketpair()
+            shared = [child.among.listener.fileno(), theirs.fileno(), child.among.counts.fileno()]
+            command += ["--among", *map(str, shared), str(child.among.place)]
+        # A session of its own: the terminal's Ctrl-C is for us, and what is left of a dead child can be ended.
+        child.process = subprocess.Popen(  # noqa: S603 - our own commands
+            command,
+            env=self.environment,
+            stdout=STDERR,  # all that is said is for the log
+            start_new_session=os.name == "posix",
+            pass_fds=shared,
+        )
+        if theirs is not None:
+            theirs.close()
+        child.started_at = monotonic()
+        logger.info("Started the %s: process %d", child.name, child.process.pid)
+
     def _reload_all(self) -> None:
-        """Have children take up new code and settings of their own: gently where they can, else by a restart."""
+        """Have children take up new code and settings of their own: by a successor where two can listen."""
         for child in self.children:
             if child.process is None:
                 continue
             logger.info("Reloading the %s", child.name)
-            if child.reload is not None:
-                child.process.send_signal(child.reload)
-            else:
-                child.process.terminate()
-                self._wait(child, monotonic() + self.grace)
-                self._bury(child)
-                child.start_at, child.pause = 0.0, RETRY_SECONDS
+            old = replace(child)
+            if child.among is not None:
+                child.among = child.among.succeed()
+                self._start(child)
+                if not self._serves(child):
+                    logger.error("The new %s does not serve; the old one stays", child.name)
+                    self._bury(child)
+                    child.among, child.process, child.line = old.among, old.process, old.line
+                    continue
+            assert old.process is not None  # noqa: S101 - it runs
+            old.process.terminate()
+            self._wait(old, monotonic() + self.grace)
+            self._bury(old)
+            if child.among is None:
+                child.process, child.start_at, child.pause = None, 0.0, RETRY_SECONDS
+
+    def _serves(self, child: Child) -> bool:
+        """Wait until a child says that it serves; return whether it does."""
+        assert child.line is not None  # noqa: S101 - it is one of several
+        assert child.process is not None  # noqa: S101 - it was started
+        child.line.settimeout(LOOK_SECONDS)
+        deadline = monotonic() + START_SECONDS
+        while child.process.poll() is None and monotonic() < deadline and not self._told.is_set():
+            with suppress(TimeoutError):
+                return bool(child.line.recv(1))
+        return False
 
     def _end_all(self) -> None:
         """Ask all children to finish what they are at, and wait for them as long as `grace` allows."""
@@ -143,3 +197,8 @@ class Supervisor:
         child.process.wait()
         self.buried(child.process.pid)
         child.process = None
+        if child.among is not None:
+            Crowd(child.among.counts.fileno(), child.among.place).end()
+        if child.line is not None:
+            child.line.close()
+            child.line = None

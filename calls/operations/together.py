@@ -6,8 +6,10 @@ then lets each go with what became of its own. A lone request is a group and wai
 """
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from threading import Condition, Lock, Thread, current_thread
 from typing import Generic, TypeAlias, TypeVar
 
@@ -24,6 +26,15 @@ IDLE_SECONDS = 60.0
 # A group waits so long for those who were here just now, and as often again while some come back.
 COMPANY_SECONDS = 0.002
 COMPANY_TURNS = 3
+
+
+class Waits(threading.local):
+    """What is to be done around a wait in this thread: a server with few threads lets another one work meanwhile."""
+
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+WAITS = Waits()
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,7 +83,8 @@ class Committer(Generic[T, R]):
             done.release()
 
         self.submit_soon(things, tell)
-        done.acquire()
+        with WAITS.around():
+            done.acquire()
         [(results, error)] = became
         if error is not None:
             raise error

@@ -3,13 +3,12 @@
 import ipaddress
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.management import CommandError, call_command
@@ -17,23 +16,21 @@ from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS, connections
 from prometheus_client.multiprocess import mark_process_dead
 
-from calls.management.supervisor import SURROUNDINGS, Child, Supervisor
+from calls.management.crowd import make_counts
+from calls.management.supervisor import SURROUNDINGS, Among, Child, Supervisor
 from calls.queries.readiness import readiness
 
-APPLICATION = "phonegoggles.rsgi:application"
 # Requests that Django answers at once, in each process; single events by the shortcut need no thread.
 THREADS = 64
-# A client that sends its headers more slowly than this is cut off, in milliseconds.
-HEADERS_MILLISECONDS = 10_000
+# How many newcomers wait in the system's queue.
+BACKLOG = 2048
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only to make a folder of our own in it
 
 
 class Command(BaseCommand):
-    """`manage.py serve`: granian for requests, the server of sockets, and a supervisor that keeps both up."""
+    """`manage.py serve`: servers of requests, the server of sockets, and a supervisor that keeps them up."""
 
-    help = (
-        "Serve requests (granian, one process a core) and live changes (one process for sockets), until told to stop."
-    )
+    help = "Serve requests (one process a core) and live changes (one process for sockets), until told to stop."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -64,15 +61,16 @@ class Command(BaseCommand):
         ports = [options["port"]] + ([] if options["no_sockets"] else [options["sockets_port"]])
         if len(set(ports)) < len(ports):
             raise CommandError("Requests and sockets need a port each: choose another --sockets-port.")
-        for number in ports:
-            make_sure_it_is_free(options["host"], number)
         workers = options["workers"] or default_workers()
+        listener = listen(options["host"], options["port"])
+        for number in ports[1:]:
+            listen(options["host"], number).close()
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         counts = Path(folder or tempfile.mkdtemp(prefix="phonegoggles-", dir=memory()))
         empty(counts)
         try:
             supervisor = Supervisor(
-                children(options, workers),
+                children(options, workers, listener, make_counts(2 * workers, memory())),
                 environment(counts, options["threads"]),
                 grace=options["grace"],
                 buried=lambda pid: mark_process_dead(pid, str(counts)),  # type: ignore[no-untyped-call]
@@ -83,27 +81,21 @@ class Command(BaseCommand):
             )
             supervisor.run()
         finally:
+            listener.close()
             if not folder:
                 shutil.rmtree(counts, ignore_errors=True)
 
 
-def children(options: dict[str, Any], workers: int) -> list[Child]:
+def children(options: dict[str, Any], workers: int, listener: socket.socket, counts: IO[bytes]) -> list[Child]:
     """Return the servers that are to run."""
-    granian = (
-        f"-m granian --interface rsgi --http 1 --no-ws --workers {workers} "
-        f"--backpressure {4 * options['threads']} --backlog 2048 --respawn-failed-workers --respawn-interval 1 "
-        f"--workers-kill-timeout {options['grace']} --http1-header-read-timeout {HEADERS_MILLISECONDS} "
-        f"--log-level error --host {options['host']} --port {options['port']}"
-    )
+    own = [sys.executable, os.path.abspath(sys.argv[0])]
+    requests = [*own, "serve_requests", "--grace", str(options["grace"])]
     found = [
-        Child(
-            "server of requests",
-            [sys.executable, *granian.split(), APPLICATION],
-            reload=getattr(signal, "SIGHUP", None),
-        )
+        Child("server of requests", requests, among=Among(listener, counts, place, place + workers))
+        for place in range(workers)
     ]
     if not options["no_sockets"]:
-        command = [sys.executable, os.path.abspath(sys.argv[0]), "serve_asgi", "--host", options["host"]]
+        command = [*own, "serve_asgi", "--host", options["host"]]
         command += ["--port", str(options["sockets_port"])]
         if options["trust_proxy"]:
             command += ["--trust-proxy", options["trust_proxy"]]
@@ -137,19 +129,22 @@ def empty(counts: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def make_sure_it_is_free(host: str, number: int) -> None:
-    """Raise CommandError if nobody can listen there; two servers sharing a port would both get requests."""
+def listen(host: str, number: int) -> socket.socket:
+    """Listen on a port; raise CommandError if nobody can: two servers sharing one would both get requests."""
     try:
         is_six = ipaddress.ip_address(host).version == 6
     except ValueError:
         raise CommandError(f"--host must be an IP address, not {host!r}.") from None
-    with socket.socket(socket.AF_INET6 if is_six else socket.AF_INET) as probe:
-        if os.name == "posix":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, number))
-        except OSError as error:
-            raise CommandError(f"Cannot listen on {host} port {number}: {error.strerror}.") from error
+    listener = socket.socket(socket.AF_INET6 if is_six else socket.AF_INET)
+    if os.name == "posix":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, number))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CommandError(f"Cannot listen on {host} port {number}: {error.strerror}.") from error
+    return listener
 
 
 def port(text: str) -> int:
