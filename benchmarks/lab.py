@@ -203,7 +203,7 @@ class Server:
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     for _ in range(START_SECONDS * 10):
         try:
-            urlopen(f"http://127.0.0.1:{port}/livez", timeout=5).close()
+            urlopen(f"http://127.0.0.1:{port}/livez", timeout=START_SECONDS).close()
         except (URLError, ConnectionError):
             try:
                 process.wait(0.1)

@@ -1,5 +1,6 @@
 """The production server, started for a test on the test's own database."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -55,13 +56,12 @@ def knobs_for(url: str) -> dict[str, str]:
 def production_server(
     *, workers: int = 2, port: int | None = None, kill: bool = False, **environment: str
 ) -> Iterator[str]:
-    """Start granian as the README says, yield its address, and stop it: politely, or as a crash would (`kill`)."""
-    command = f"-m granian --interface rsgi --workers {workers} --port PORT"
+    """Start the server of requests, yield its address, and stop it: politely, or as a crash would (`kill`)."""
     environment = {"SERVE_THREADS": "8", **environment}
-    with _server([*command.split(), "phonegoggles.rsgi:application"], environment, port=port, kill=kill) as (
-        address,
-        _,
-    ):
+    command = ["manage.py", "serve_requests", "--port", "PORT"]
+    if workers > 1:
+        command[1:2] = ["serve", "--no-sockets", "--workers", str(workers), "--threads", environment["SERVE_THREADS"]]
+    with _server(command, environment, port=port, kill=kill) as (address, _):
         yield address
 
 
@@ -102,17 +102,29 @@ def _server(
         yield address, server
     finally:
         if kill:
-            os.killpg(server.pid, signal.SIGKILL)  # its workers too
+            kill_all(server.pid)
         else:
             server.terminate()
         server.wait(30)
 
 
+def kill_all(pid: int) -> None:
+    """End a process, and then those whom it has started, without letting any of them tidy up."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [list(map(int, line.split())) for line in listed.splitlines()]
+    for each in [pid, *(child for child, parent in pairs if parent == pid)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+
+
 def _wait_until_it_answers(address: str, server: "subprocess.Popen[bytes]") -> None:
-    """Ask until there is an answer; each refused connection is followed by a short wait on the process."""
+    """Ask until there is an answer; each refused connection is followed by a short wait on the process.
+
+    One that is not refused may wait: `serve` listens before its children are there.
+    """
     for _ in range(START_SECONDS * 10):
         try:
-            urlopen(f"{address}/livez", timeout=5).close()  # noqa: S310 - our own server
+            urlopen(f"{address}/livez", timeout=START_SECONDS).close()  # noqa: S310 - our own server
         except (URLError, ConnectionError):
             try:
                 server.wait(0.1)

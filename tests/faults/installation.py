@@ -76,7 +76,7 @@ def prepare(url: str) -> Tokens:
 
 
 class Server:
-    """Granian, started as docs/running.md says; it may be killed and started again on the same port."""
+    """The server of requests, as docs/running.md says; it may be killed and started again on the same port."""
 
     def __init__(self, url: str, *, root: Path = ROOT, workers: int = 2, **more: str) -> None:
         self.port = free_port()
@@ -87,13 +87,8 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait for its first answer."""
-        # Code of earlier days came over WSGI.
-        way = "rsgi" if (self._root / "phonegoggles/rsgi.py").exists() else "wsgi --blocking-threads 64"
-        words = f"-m granian --interface {way} --workers {self._workers}"
-        # By default the server gives up when workers die faster than it waits between two starts, 3.5 s.
-        words += f" --respawn-failed-workers --respawn-interval 0.1 --port {self.port}"
         self._process = subprocess.Popen(
-            [sys.executable, *words.split(), f"phonegoggles.{way.partition(' ')[0]}:application"],
+            [sys.executable, *self._words()],
             cwd=self._root,
             env=self._environment,
             stdout=self._log,
@@ -106,6 +101,16 @@ class Server:
                 self._log.seek(0)
                 raise RuntimeError(f"the server did not start: {self._log.read()[-2000:].decode(errors='replace')}")
             time.sleep(0.1)
+
+    def _words(self) -> list[str]:
+        if (self._root / "phonegoggles/serving.py").exists():
+            words = f"manage.py serve --no-sockets --workers {self._workers} --port {self.port}"
+            return words.split()
+        # Code of earlier days was served by granian, over RSGI or over WSGI.
+        way = "rsgi" if (self._root / "phonegoggles/rsgi.py").exists() else "wsgi"
+        words = f"-m granian --interface {way} --workers {self._workers} --port {self.port}"
+        words += " --blocking-threads 64" if way == "wsgi" else ""
+        return [*words.split(), f"phonegoggles.{way}:application"]
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
@@ -125,8 +130,8 @@ class Server:
     def kill(self) -> None:
         """End all of it as a crash of the machine's user space would: nobody gets to tidy up."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            # First whoever would start the others again. Granian's are in its group, ours have groups of their own.
+            send_signal([self._process.pid, *self.workers], signal.SIGKILL)
             self._process.wait(30)
 
     def stop(self) -> None:

@@ -22,8 +22,7 @@ def kill_workers(place: Place) -> Verdict:
         with traffic(server, tokens).flowing() as senders:
             end = time.monotonic() + place.seconds
             while time.monotonic() < end or not servers:
-                # Granian gives up when a worker dies within 5.5 s of its start; that is what `manage.py serve` is
-                # for, which starts it again. So here each of the first workers dies, and none of their successors.
+                # Each of the first workers dies, and none of their successors: one that dies at once waits for longer.
                 first = set(server.workers)
                 for _ in range(2):
                     alive = [worker for worker in server.workers if worker in first]

@@ -3,91 +3,79 @@
 import io
 import json
 from collections.abc import Callable, Iterable
-from types import SimpleNamespace
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse
 from django.test.client import ClientHandler
 
-from calls.ingest.shortcut import ALIKE, Shortcut
+from calls.ingest.shortcut import ALIKE, PATHS, Shortcut, Visit
 from calls.operations import record as writing
-from phonegoggles.gateway import environ_of
 from tests.build import report
-
-
-class Aside:
-    """Stands for the gateway to Django: asks a WSGI application in this thread, so inside a test's transaction."""
-
-    def __init__(self, application: Any) -> None:
-        self._application = application
-
-    async def read(self, protocol: Any) -> bytes:
-        """Return the body."""
-        return protocol.body
-
-    async def answer(self, scope: Any, protocol: Any, headers: Any, *, body: Any = None, told: Any = None) -> None:
-        """Answer a request with the application."""
-        environ = environ_of(scope, headers, io.BytesIO(protocol.body if body is None else body))
-        said: list[Any] = []
-        text = b"".join(self._application(environ, lambda status, headers, *more: said.extend((status, headers))))
-        if told is not None:
-            told(int(said[0][:3]), said[1])
-        protocol.response_bytes(int(said[0][:3]), said[1], text)
 
 
 class Here:
     """Stands for the landing: records in this thread, so inside a test's transaction."""
 
-    async def first(self, record_soon: Any, events: Any) -> Any:
-        """Return what became of an event; None if that went wrong."""
+    fails = False
+
+    def first(self, record_soon: Any, events: Any, then: Any) -> None:
+        """Tell what became of an event; None if that went wrong."""
         try:
-            return writing.record(events)[0]
+            outcome = None if self.fails else writing.record(events)[0]
         except Exception:
-            return None
+            outcome = None
+        then(outcome)
 
 
 class ByWSGI:
-    """Puts a WSGI request through the shortcut, without an event loop."""
+    """Puts a WSGI request through the shortcut, as the server does with one that comes over HTTP."""
 
     def __init__(self, application: Any) -> None:
-        self.shortcut = Shortcut(Aside(application))  # type: ignore[arg-type]
-        self.shortcut._landing = Here()  # type: ignore[assignment]
+        self.application = application
+        self.landing = Here()
+        self.shortcut = Shortcut(self.landing)  # type: ignore[arg-type]
 
     def __call__(self, environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer a request."""
+        length = environ.get("CONTENT_LENGTH") or ""
+        body = environ["wsgi.input"].read()
+        # A server gives no more than was announced.
+        body = body[: int(length)] if length.isdigit() else b""
+        visit = self.visit(environ)
+        if visit is not None and visit.welcome:
+            told: list[bytes | None] = []
+            self.shortcut.take(visit, body, told.append)
+            [text] = told
+            if text is not None:
+                start_response("200 -", [*visit.seen.headers, ("Content-Length", str(len(text)))])
+                return [text]
+            visit = None
+        said: list[Any] = []
+        asked = {**environ, "wsgi.input": io.BytesIO(body)}
+        text = b"".join(self.application(asked, lambda status, headers, *more: said.extend((status, headers))))
+        status, own = said
+        if visit is not None:
+            visit.seen.learn(int(status[:3]), own)
+        # As the server does; a length that is told already stays.
+        if not any(name.lower() == "content-length" for name, _ in own):
+            own = [*own, ("Content-Length", str(len(text)))]
+        start_response(status, own)
+        return [text]
+
+    def visit(self, environ: Any) -> Visit | None:
+        """Return what the server makes of a request before it has the body."""
+        query = environ["QUERY_STRING"]
+        url = environ["PATH_INFO"] + (f"?{query}" if query else "")
+        if environ["REQUEST_METHOD"] != "POST" or url.encode("latin-1") not in PATHS:
+            return None
         headers = [
-            (name.removeprefix("HTTP_").replace("_", "-").lower(), value)
+            (name.removeprefix("HTTP_").replace("_", "-").lower().encode(), str(value).encode("latin-1"))
             for name, value in environ.items()
             if value and (name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH"))
         ]
-        scope = SimpleNamespace(
-            method=environ["REQUEST_METHOD"],
-            path=environ["PATH_INFO"].encode("latin-1").decode(),
-            query_string=environ["QUERY_STRING"],
-            scheme=environ["wsgi.url_scheme"],
-            server=f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}",
-            client="127.0.0.1:1",
-            http_version="1.1",
-            headers=SimpleNamespace(items=lambda: headers),
-        )
-        answered: list[Any] = []
-        body = environ["wsgi.input"].read()
-        length = environ.get("CONTENT_LENGTH") or ""
-        # A server gives no more than was announced.
-        body = body[: int(length)] if length.isdigit() else b""
-        protocol = SimpleNamespace(body=body, response_bytes=lambda *told: answered.extend(told))
-        answering = self.shortcut.__rsgi__(scope, protocol)
-        try:
-            answering.send(None)
-        except StopIteration:
-            status, own, text = answered
-            # As the server does; a length that is told already stays.
-            if not any(name.lower() == "content-length" for name, _ in own):
-                own = [*own, ("Content-Length", str(len(text)))]
-            start_response(f"{status} -", own)
-            return [text]
-        raise AssertionError("nothing here waits")
+        server = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+        return self.shortcut.visit(environ["wsgi.url_scheme"], server, headers)
 
 
 class ShortcutHandler(ClientHandler):
@@ -134,12 +122,7 @@ class ShortcutHandler(ClientHandler):
         }
         response = super().__call__(asked)
         if response.status_code == 200:
-            headers = {
-                name.removeprefix("HTTP_").replace("_", "-").lower(): value
-                for name, value in environ.items()
-                if name.startswith("HTTP_")
-            }
-            server = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-            seen = self.way.shortcut.look(environ["wsgi.url_scheme"], server, headers)
+            visit = self.way.visit({**asked, "QUERY_STRING": ""})
+            assert visit is not None
             for _ in range(ALIKE):
-                seen.learn(200, list(response.items()))
+                visit.seen.learn(200, list(response.items()))

@@ -2,7 +2,7 @@
 
 Two rounds: an undisturbed one, and one in whose middle the service is killed and started again some seconds later.
 Everything is real and on the loopback: a PostgreSQL cluster of its own (in DATABASE_URL, made by `tests.cluster`),
-granian, Kamailio with the configuration of `deploy/kamailio/`, SIPp.
+the production server, Kamailio with the configuration of `deploy/kamailio/`, SIPp.
 """
 
 import argparse

@@ -61,7 +61,7 @@ def test_16_connections_at_once_lose_nothing_and_see_no_server_error() -> None:
 
 
 @contextmanager
-def granian() -> Iterator[str]:
+def production() -> Iterator[str]:
     with production_server(workers=1) as address:
         yield address
 
@@ -72,7 +72,7 @@ def beside_the_sockets() -> Iterator[str]:
         yield address
 
 
-SERVERS = pytest.mark.parametrize("server", [granian, beside_the_sockets])
+SERVERS = pytest.mark.parametrize("server", [production, beside_the_sockets])
 
 
 @SERVERS

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ import psycopg
 import pytest
 
 from calls.management.commands.serve import environment
+from calls.management.crowd import make_counts
+from calls.management.supervisor import Among, Child, Supervisor
 from calls.models import CallEvent
 from tests.api.test_live import new_key, new_user
 from tests.build import report
@@ -182,8 +185,8 @@ def is_over(pid: int) -> bool:
 
 @pytest.mark.once
 def test_a_server_that_dies_is_started_again_and_leaves_nothing_behind() -> None:
-    with both_servers() as (requests, sockets, server):
-        for word, address in (("granian", requests), ("serve_asgi", sockets)):
+    with both_servers("--workers", "1") as (requests, sockets, server):
+        for word, address in (("serve_requests", requests), ("serve_asgi", sockets)):
             [dead] = [pid for pid, words in children_of(server.pid).items() if word in words]
             workers = list(children_of(dead))
             os.kill(dead, signal.SIGKILL)
@@ -198,35 +201,79 @@ def test_a_server_that_dies_is_started_again_and_leaves_nothing_behind() -> None
         assert not lives(sockets)
 
 
-@pytest.mark.once
-def test_a_worker_that_dies_is_started_again() -> None:
-    with both_servers("--no-sockets", "--workers", "1") as (address, _, server):
-        [granian] = children_of(server.pid)
-        [worker] = children_of(granian)
-        os.kill(worker, signal.SIGKILL)
-        until(lambda: worker not in children_of(granian) and lives(address))
-        assert list(children_of(server.pid)) == [granian]
-
-
-def test_a_reload_replaces_the_workers_and_loses_nothing_acknowledged() -> None:
+def test_whoever_comes_while_a_worker_is_dead_waits_for_the_next_one() -> None:
     key = key_of("Telephony systems")
-    with both_servers("--workers", "1", "--threads", "4") as (address, sockets, server):
-        old = {pid for child in children_of(server.pid) for pid in (child, *children_of(child))}
-        [granian] = [pid for pid, words in children_of(server.pid).items() if "granian" in words]
+    with both_servers("--no-sockets", "--workers", "1") as (address, _, server):
+        [worker] = children_of(server.pid)
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: worker not in children_of(server.pid))
+        assert post(address, key, "e") == 200
+        assert worker not in children_of(server.pid)
+
+
+@pytest.mark.once
+def test_servers_end_with_whoever_has_started_them() -> None:
+    with both_servers("--no-sockets", "--workers", "2") as (address, _, server):
+        workers = list(children_of(server.pid))
+        assert len(workers) == 2
+        server.kill()
+        until(lambda: all(map(is_over, workers)))
+        assert not lives(address)
+
+
+def test_a_reload_replaces_the_workers_and_refuses_nobody() -> None:
+    key = key_of("Telephony systems")
+    with both_servers("--workers", "2", "--threads", "4") as (address, sockets, server):
+        old = set(children_of(server.pid))
         server.send_signal(signal.SIGHUP)
         codes = []
 
         def replaced() -> bool:
             codes.append(post(address, key, f"e{len(codes)}"))
-            now = {pid for child in children_of(server.pid) for pid in (child, *children_of(child))}
-            return granian in now and not (old - {granian}) & now
+            now = set(children_of(server.pid))
+            return len(now) == len(old) and not old & now
 
         until(replaced)
         until(lambda: lives(sockets))
-    # Whoever was just connecting to the old worker may have been refused, and told nothing.
-    assert set(codes) <= {200, 0}
-    acknowledged = {f"e{number}" for number, code in enumerate(codes) if code == 200}
-    assert acknowledged <= set(CallEvent.objects.values_list("event_id", flat=True))
+    assert set(codes) == {200}
+    assert {f"e{number}" for number in range(len(codes))} == set(CallEvent.objects.values_list("event_id", flat=True))
+
+
+# What stands for a server: it serves as long as a file is there, and says so.
+SERVER = """
+import pathlib, signal, socket, sys
+file, _, _, starter, *_ = sys.argv[1:]
+line = socket.socket(fileno=int(starter))
+if not pathlib.Path(file).exists():
+    sys.exit(3)
+line.send(b"1")
+line.recv(1)
+"""
+
+
+@pytest.mark.once
+@pytest.mark.skipif(os.name != "posix", reason="signals and files are handed on as POSIX has it")
+def test_a_reload_whose_successor_does_not_serve_leaves_the_old_one(tmp_path: Path) -> None:
+    file = tmp_path / "good"
+    file.touch()
+    with socket.socket() as listener, make_counts(2) as counts:
+        child = Child("server", [sys.executable, "-c", SERVER, str(file)], among=Among(listener, counts, 0, 1))
+        supervisor = Supervisor([child], dict(os.environ), grace=PATIENCE)
+        supervisor._start(child)
+        assert supervisor._serves(child)
+        first = child.process
+        assert first is not None
+
+        file.unlink()
+        supervisor._reload_all()
+        assert child.process is first
+        assert first.poll() is None
+
+        file.touch()
+        supervisor._reload_all()
+        assert first.poll() is not None
+        assert child.process is not first
+        supervisor._end_all()
 
 
 def refused(*more: str, **environment: str) -> str:

@@ -1,86 +1,62 @@
-"""The gateway gives a WSGI application over RSGI: whole bodies, parts, errors, and nobody waits for ever."""
+"""The gateway gives a WSGI application over ASGI: whole bodies, parts, errors, and nobody waits for ever."""
 
 import asyncio
 import io
 import threading
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from phonegoggles import gateway
-from phonegoggles.gateway import Gateway, environ_of
-
-
-class Headers:
-    """Request headers, as the server hands them over."""
-
-    def __init__(self, *items: tuple[str, str]) -> None:
-        self._items = items
-
-    def items(self) -> Iterable[tuple[str, str]]:
-        return self._items
-
-    def get(self, name: str) -> str | None:
-        return dict(self._items).get(name)
+from phonegoggles.gateway import TOLD, Gateway, environ_of
 
 
 class Line:
     """The server's side of one request; what is answered is kept."""
 
     def __init__(self, *parts: bytes | None) -> None:
-        self.parts, self.answer, self.sent = list(parts), None, []
+        self.parts, self.started, self.sent, self.complete = list(parts), None, [], False
 
-    async def __call__(self) -> bytes:
-        whole = b""
-        async for part in self:
-            whole += part
-        return whole
+    async def receive(self) -> Any:
+        if not self.parts:  # all of the body was told
+            await asyncio.get_running_loop().create_future()
+        part = self.parts.pop(0)
+        if part is None:  # never comes
+            await asyncio.get_running_loop().create_future()
+        if part in (b"CUT", b"GONE"):
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": part, "more_body": bool(self.parts)}
 
-    def __aiter__(self) -> Any:
-        return self._each()
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.started = message
+        else:
+            self.sent.append(message["body"])
+            self.complete = not message.get("more_body")
 
-    async def _each(self) -> Any:
-        for part in self.parts:
-            if part is None:  # never comes
-                await asyncio.get_running_loop().create_future()
-            if part == b"CUT":
-                raise ConnectionError
-            yield part
-
-    def response_bytes(self, status: int, headers: Any, body: bytes) -> None:
-        self.answer = (status, headers, body)
-
-    def response_stream(self, status: int, headers: Any) -> Any:
-        self.answer = (status, headers, None)
-
-        async def send_bytes(part: bytes) -> None:
-            if self.parts and self.parts[0] == b"GONE":
-                raise RuntimeError("gone")
-            self.sent.append(part)
-
-        return SimpleNamespace(send_bytes=send_bytes)
+    @property
+    def status(self) -> int:
+        assert self.started is not None
+        return int(self.started["status"])
 
 
-def scope(*headers: tuple[str, str], **more: Any) -> Any:
+def scope(*headers: tuple[bytes, bytes], **more: Any) -> Any:
     known = {
-        "method": "POST", "path": "/a b/ü", "query_string": "q=ü", "scheme": "http", "server": "127.0.0.1:80",
-        "client": "[::1]:999", "http_version": "1.1", "headers": Headers(*headers),
+        "type": "http", "method": "POST", "path": "/a b/ü", "raw_path": b"/a%20b/%C3%BC", "query_string": b"q=%C3%BC",
+        "scheme": "http", "server": ("127.0.0.1", 80), "client": ("::1", 999), "http_version": "1.1",
+        "headers": headers,
     }  # fmt: skip
-    return SimpleNamespace(**(known | more))
+    return known | more
 
 
-def serve(application: Any, line: Line, *headers: tuple[str, str], **more: Any) -> Line:
+def serve(application: Any, line: Line, *headers: tuple[bytes, bytes], **more: Any) -> Line:
     """Put one request through a gateway."""
 
     async def one() -> None:
         door = Gateway(application, threads=2)
-        loop = asyncio.get_running_loop()
-        door.__rsgi_init__(loop)
-        await door.__rsgi__(scope(*headers, **more), line)
-        await asyncio.to_thread(door.__rsgi_del__, loop)
+        await door(scope(*headers, **more), line.receive, line.send)
+        door.close()
 
     with ThreadPoolExecutor(1) as apart:  # a browser's tests leave a loop running in this thread
         apart.submit(asyncio.run, one()).result()
@@ -108,16 +84,20 @@ def echo(environ: Any, start_response: Any) -> list[bytes]:
 
 
 def test_a_request_is_described_as_pep_3333_wants_it() -> None:
-    headers = [("x-two", "1"), ("x-two", "2"), ("cookie", "a=1"), ("cookie", "b=2"), ("content-type", "text/plain")]
-    environ = environ_of(scope(), headers, io.BytesIO())
+    headers = ((b"x-two", b"1"), (b"x-two", b"2"), (b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"content-type", b"a/b"))
+    environ = environ_of(scope(*headers), io.BytesIO())
     assert environ["PATH_INFO"].encode("latin-1").decode() == "/a b/ü"
-    assert environ["QUERY_STRING"].encode("latin-1").decode() == "q=ü"
-    assert (environ["HTTP_X_TWO"], environ["HTTP_COOKIE"], environ["CONTENT_TYPE"]) == ("1,2", "a=1; b=2", "text/plain")
+    assert environ["QUERY_STRING"] == "q=%C3%BC"
+    assert (environ["HTTP_X_TWO"], environ["HTTP_COOKIE"], environ["CONTENT_TYPE"]) == ("1,2", "a=1; b=2", "a/b")
     assert (environ["SERVER_NAME"], environ["SERVER_PORT"], environ["REMOTE_ADDR"]) == ("127.0.0.1", "80", "::1")
 
 
+def test_bytes_of_a_path_that_are_no_text_arrive_as_they_are() -> None:
+    assert environ_of(scope(raw_path=b"/%FF%2F"), io.BytesIO())["PATH_INFO"] == "/\xff/"
+
+
 def test_a_header_with_an_underscore_does_not_pass_for_another() -> None:
-    environ = environ_of(scope(), [("x_forwarded_for", "192.0.2.1"), ("x-forwarded-proto", "https")], io.BytesIO())
+    environ = environ_of(scope((b"x_forwarded_for", b"192.0.2.1"), (b"x-forwarded-proto", b"https")), io.BytesIO())
     assert "HTTP_X_FORWARDED_FOR" not in environ
     assert environ["HTTP_X_FORWARDED_PROTO"] == "https"
 
@@ -125,19 +105,21 @@ def test_a_header_with_an_underscore_does_not_pass_for_another() -> None:
 @pytest.mark.parametrize(
     ("headers", "parts"),
     [
-        ([("content-length", "6")], [b"abc", b"def"]),
-        ([("transfer-encoding", "chunked")], [b"abc", b"", b"def"]),
-        ([("content-length", str(2**21))], [b"x" * 2**20, b"y" * 2**20]),
-        ([("content-length", "0")], [None]),
+        ([(b"content-length", b"6")], [b"abc", b"def"]),
+        ([(b"transfer-encoding", b"chunked")], [b"abc", b"", b"def"]),
+        ([(b"content-length", b"100000")], [b"x" * 50_000, b"y" * 50_000]),
+        ([(b"content-length", str(2**21).encode())], [b"x" * 2**20, b"y" * 2**20]),
+        ([(b"content-length", b"0")], [None]),
         ([], [None]),
     ],
-    ids=["at once", "chunked", "large", "empty", "none"],
+    ids=["at once", "chunked", "for which places are kept", "large", "empty", "none"],
 )
 def test_a_body_arrives_whole(headers: Any, parts: Any) -> None:
+    whole = b"".join(part for part in parts if part)
     line = serve(echo, Line(*parts), *headers)
-    assert line.answer is not None
-    assert line.answer[0] == 200
-    assert line.answer[2] == b"".join(part for part in parts if part)
+    assert line.status == 200
+    assert b"".join(line.sent) == whole
+    assert line.complete
 
 
 @pytest.mark.parametrize("length", [9, 2**21])
@@ -150,16 +132,12 @@ def test_a_body_that_is_cut_off_is_refused(length: int) -> None:
             return [b"cut off"]
         raise AssertionError
 
-    line = serve(strict, Line(b"abc", b"CUT"), ("content-length", str(length)))
-    assert line.answer is not None
-    assert line.answer[0] == 400
+    assert serve(strict, Line(b"abc", b"CUT"), (b"content-length", str(length).encode())).status == 400
 
 
 def test_a_body_that_does_not_come_in_time_is_given_up(monkeypatch: Any) -> None:
     monkeypatch.setattr(gateway, "BODY_SECONDS", 0.05)
-    line = serve(echo, Line(b"abc", None), ("content-length", "9"))
-    assert line.answer is not None
-    assert line.answer[0] == 408
+    assert serve(echo, Line(b"abc", None), (b"content-length", b"9")).status == 408
 
 
 def test_an_answer_of_several_parts_is_sent_as_they_are_made_and_closed_by_its_thread() -> None:
@@ -171,8 +149,9 @@ def test_an_answer_of_several_parts_is_sent_as_they_are_made_and_closed_by_its_t
         return made[0]
 
     line = serve(many, Line(), method="GET")
-    assert line.answer == (200, [("Content-Type", "text/csv")], None)
-    assert line.sent == [b"a", b"b", b"c"]
+    assert line.started == {"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", b"text/csv")]}
+    assert line.sent == [b"a", b"b", b"c", b""]
+    assert line.complete
     assert made[0].closed_by == made[0].thread
 
 
@@ -181,17 +160,35 @@ def test_an_answer_whose_reader_has_gone_is_closed() -> None:
 
     def many(environ: Any, start_response: Any) -> Answer:
         start_response("200 OK", [])
-        made.append(Answer(b"a", b"b", b"c"))
+        made.append(Answer(*[b"a"] * 10_000))
         return made[0]
 
-    serve(many, Line(b"GONE"), method="GET")
+    line = serve(many, Line(b"GONE"), method="GET")
+    assert len(line.sent) < 10_000
+    assert not line.complete
     assert made[0].closed_by == made[0].thread
+
+
+def test_an_answer_that_breaks_off_does_not_look_complete() -> None:
+    def breaks(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        yield b"a"
+        yield b"b"
+        raise ValueError
+
+    line = serve(breaks, Line(), method="GET")
+    assert line.status == 200
+    assert not line.complete
 
 
 def test_an_application_that_fails_is_answered_with_500() -> None:
     def fails(environ: Any, start_response: Any) -> list[bytes]:
         raise RuntimeError
 
-    line = serve(fails, Line(), method="GET")
-    assert line.answer is not None
-    assert line.answer[0] == 500
+    assert serve(fails, Line(), method="GET").status == 500
+
+
+def test_whoever_wants_to_is_told_of_an_answer() -> None:
+    told: list[Any] = []
+    serve(echo, Line(), method="GET", state={TOLD: lambda *answer: told.append(answer)})
+    assert told == [(200, [("X-Length", "-")])]

@@ -52,6 +52,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check, serve, and stop without losing anything."""
+        if os.name != "posix":  # there are no sockets that several processes share
+            raise CommandError("This needs a POSIX system: start `serve_requests` and `serve_asgi` by hand.")
         # What it has to say goes to stderr; an error ends it before anything listens.
         call_command("check", deploy=True, fail_level="ERROR", stdout=self.stderr)
         if readiness().get("migrations") is False:  # of a database that is away nothing is known: it may come

@@ -22,7 +22,7 @@ DEAF_MILLISECONDS = 60_000
 class Command(BaseCommand):
     """`manage.py serve_asgi`: the WebSocket of live changes, and every other address too, from one process.
 
-    In production, requests are served faster by granian; this process then only gets `/ws/` from the
+    In production, requests have processes of their own; this one then only gets `/ws/` from the
     proxy (docs/running.md).
     """
 
