@@ -228,17 +228,18 @@ def state_from_row(row: list[Any]) -> CallState:
 
 
 _STORED = (*STATE_FIELDS, *DERIVED_FIELDS)
-_read_stored = attrgetter(*STATE_FIELDS, *("anomaly_bits" if name == "anomalies" else name for name in DERIVED_FIELDS))
+# The values of STATE_FIELDS and DERIVED_FIELDS of a state.
+stored_values = attrgetter(*STATE_FIELDS, *("anomaly_bits" if name == "anomalies" else name for name in DERIVED_FIELDS))
 
 
 def state_values(state: CallState) -> dict[str, Any]:
     """Return the columns, facets and what follows from them, that a state is stored in."""
-    return dict(zip(_STORED, _read_stored(state), strict=True))
+    return dict(zip(_STORED, stored_values(state), strict=True))
 
 
 def known_values(state: CallState) -> dict[str, Any]:
     """Return `state_values` without what is NULL."""
-    return {name: value for name, value in zip(_STORED, _read_stored(state), strict=True) if value is not None}
+    return {name: value for name, value in zip(_STORED, stored_values(state), strict=True) if value is not None}
 
 
 def event_from_row(call_id: str, row: list[Any]) -> Event:

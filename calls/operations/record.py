@@ -8,7 +8,7 @@ within each the rows in the order of their ids, so groups cannot wait for each o
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -18,12 +18,12 @@ from calls.domain.events import Event, EventKey
 from calls.domain.state import CallState, apply, fold
 from calls.models import CallEvent
 from calls.models.calls import EVENT_COLUMNS, STATE_FIELDS, event_from_row, state_from_row
-from calls.operations import statements
+from calls.operations import copying, statements
 from calls.operations.erased import hide_erased, repeats_erased
 from calls.operations.foreseen import Foresight
 from calls.operations.hours import note_changes
 from calls.operations.outcomes import Outcome, Result
-from calls.operations.rows import changed_call, event_columns, new_call
+from calls.operations.rows import changed_call, copied_call, event_columns, new_call
 from calls.operations.together import Committer, Tell
 from calls.operations.turns import write_turn
 from calls.realtime.announce import announce
@@ -78,8 +78,15 @@ def _record_alone(
     events: Sequence[Event], *, dry_run: bool = False, together: bool = False, foresight: Foresight | None = None
 ) -> list[Outcome]:
     final = not (dry_run or together)
+    bets = final and foresight is None and copying.luck.bets(len(events))
 
     def attempt() -> list[Outcome]:
+        nonlocal bets
+        if bets:
+            bets = False
+            outcomes = _record_new(events)
+            if outcomes is not None:
+                return outcomes
         with transaction.atomic():
             outcomes = _record(events, final=final, foresight=foresight)
             if dry_run or (together and any(outcome.result is Result.CONFLICT for outcome in outcomes)):
@@ -145,6 +152,45 @@ def _persistently(attempt: Callable[[], T], *, races: int = 1) -> T:
                 raise
 
 
+def _record_new(events: Sequence[Event]) -> list[Outcome] | None:
+    """Write down a large group of events that nobody knows yet, and return what became of them; else None.
+
+    Then nothing was written.
+    """
+    if len({event.event_id for event in events}) < len(events):
+        return None
+    in_order = sorted(events, key=_key)
+    by_call = _by_call(in_order)
+    try:
+        with transaction.atomic():
+            rows = copying.lock_and_copy(by_call, event_columns(in_order))
+            states = {call: state_from_row(row) for call, row in rows.items()}
+            hide_erased(by_call, states, {(event.source, event.event_id) for event in events} if states else ())
+            new, changed = _advance(by_call, states, None)
+            _note_changes(rows, states, new, changed)
+            announce()
+            statements.write_calls(
+                new=[], changed=[changed_call(call, by_call[call], states[call]) for call in changed]
+            )
+            if new:
+                clients = copying.clients_of({one for call in new for one in states[call].remote_numbers if one})
+                copying.copy_calls([copied_call(call, by_call[call], states[call], clients) for call in new])
+    except copying.Lost:
+        copying.luck.lost()
+        return None
+    copying.luck.won()
+    created = {group[0].call_id: Outcome(Result.CREATED, states[call].status) for call, group in by_call.items()}
+    return [created[event.call_id] for event in events]
+
+
+def _note_changes(
+    rows: Mapping[UUID, Sequence[Any]], states: Mapping[UUID, CallState], new: Sequence[UUID], changed: Sequence[UUID]
+) -> None:
+    """Note the hours of calls, locked as these rows, that are now in other states."""
+    before = [(rows[call][_BEGAN], rows[call][_ENDED]) for call in changed]
+    note_changes([*before, *((states[call].started_at, states[call].ended_at) for call in (*new, *changed))])
+
+
 def _record(events: Sequence[Event], *, final: bool = False, foresight: Foresight | None = None) -> list[Outcome]:
     """Write events down; with `final`, nothing else belongs to the transaction, which may be committed here."""
     # Of an id that occurs twice in the group, the first occurrence stands for it.
@@ -162,8 +208,7 @@ def _record(events: Sequence[Event], *, final: bool = False, foresight: Foresigh
     hide_erased(by_call, states, added)
 
     new, changed = _advance(by_call, states, added)
-    before = [(rows[call][_BEGAN], rows[call][_ENDED]) for call in changed]
-    note_changes([*before, *((states[call].started_at, states[call].ended_at) for call in (*new, *changed))])
+    _note_changes(rows, states, new, changed)
     if added:
         announce()
     outcomes = _outcomes(events, states, added, stored, firsts)
@@ -224,16 +269,18 @@ def _outcomes(
 
 
 def _advance(
-    by_call: dict[UUID, list[Event]], states: dict[UUID, CallState], added: set[Key]
+    by_call: dict[UUID, list[Event]], states: dict[UUID, CallState], added: set[Key] | None
 ) -> tuple[list[UUID], list[UUID]]:
     """Bring the states up to date with the events that were really added; return whose are new, and whose changed.
+
+    None stands for all of them.
 
     Each call's events come in the order of their keys.
     """
     new, changed, late = [], [], []
     ours = own_numbers()
     for call, group in by_call.items():
-        facts = [event for event in group if (event.source, event.event_id) in added]
+        facts = group if added is None else [event for event in group if (event.source, event.event_id) in added]
         if not facts:
             continue
         state = states.get(call)

@@ -1,14 +1,14 @@
 """Rows for the statements of the write path; those of calls without what is NULL."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from calls.domain.events import Event
 from calls.domain.state import CallState
-from calls.models.calls import EVENT_COLUMNS, known_values
+from calls.models.calls import EVENT_COLUMNS, known_values, stored_values
 from calls.operations import statements
 
 
@@ -16,6 +16,14 @@ def new_call(call: UUID, group: list[Event], state: CallState) -> dict[str, Any]
     """Return the row of a call that these events have made."""
     heard_at = min(event.received_at for event in group)
     return call_row(call, state, external_id=group[0].call_id, created_at=heard_at, updated_at=heard_at)
+
+
+def copied_call(call: UUID, group: list[Event], state: CallState, clients: Mapping[str, int]) -> tuple[Any, ...]:
+    """Return the row of a call that these events have made, as COPIED_CALL; `clients` tells whose a number is."""
+    heard_at = min(event.received_at for event in group)
+    owners = (clients.get(number) for number in state.remote_numbers) if clients else ()
+    client = next((owner for owner in owners if owner is not None), None)
+    return (call, group[0].call_id, *stored_values(state), heard_at, heard_at, client)
 
 
 def changed_call(call: UUID, group: list[Event], state: CallState) -> dict[str, Any]:

@@ -73,6 +73,17 @@ def run(sql: str, parameters: Sequence[Any], *, last: bool = False) -> list[Row]
     return rows
 
 
+def copy(sql: str, block: bytes) -> None:
+    """Run a COPY … FROM STDIN of rows that are written out already (PostgreSQL only)."""
+    connection.ensure_connection()
+    began = monotonic()
+    with connection.wrap_database_errors:
+        cursor: psycopg.Cursor[Any] = psycopg.Cursor(connection.connection)
+        with cursor.copy(sql.encode()) as rows:
+            rows.write(block)
+    _log(sql, began)
+
+
 def _is_outermost() -> bool:
     """Say whether the open transaction ends where the block does that we are in."""
     return len(connection.atomic_blocks) == 1

@@ -7,7 +7,7 @@ costs next to nothing, and PostgreSQL reads it in half the time.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, TypeAlias
@@ -49,11 +49,11 @@ class NotAllMade(Exception):
 
 def _json(rows: Sequence[Row]) -> str:
     if connection.vendor == "postgresql":
-        return orjson.dumps(rows, default=_interval).decode()
+        return orjson.dumps(rows, default=interval).decode()
     return json.dumps([{name: _plain(value) for name, value in row.items()} for row in rows])
 
 
-def _interval(value: Any) -> str:
+def interval(value: Any) -> str:
     """Return what orjson does not know, a length of time, as PostgreSQL reads it."""
     if isinstance(value, timedelta):
         if not value:
@@ -74,7 +74,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _text_array(values: Sequence[Any]) -> str:
+def text_array(values: Sequence[Any]) -> str:
     """Return values as the text of a PostgreSQL array; that of nothing but NULL may be empty for `unnest`."""
     if values.count(None) == len(values):
         return "{}"
@@ -91,7 +91,7 @@ def _array_element(value: Any) -> str:
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _types(model: type[models.Model], columns: Sequence[str]) -> list[str]:
+def types_of(model: type[models.Model], columns: Sequence[str]) -> list[str]:
     """Return the PostgreSQL types of columns' values, without their lengths."""
     by_column = {field.attname: field for field in model._meta.concrete_fields}
     types = []
@@ -111,7 +111,7 @@ def rows_source(model: type[models.Model], columns: Sequence[str], *, extra: Seq
     """
     names = (*columns, *extra)
     if connection.vendor == "postgresql":
-        types = [*_types(model, columns), *("text" for _ in extra)]
+        types = [*types_of(model, columns), *("text" for _ in extra)]
         pairs = ", ".join(f"{name} {kind}" for name, kind in zip(names, types, strict=True))
         return f"json_to_recordset(%s::json) AS new({pairs})"
     values = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
@@ -121,7 +121,8 @@ def rows_source(model: type[models.Model], columns: Sequence[str], *, extra: Seq
 # -- The statements ---------------------------------------------------------------------------------
 
 
-def _lock() -> str:
+def lock_sql() -> str:
+    """Return what locks those of some calls that are there, in id order, and reads their STATE_FIELDS."""
     columns = ", ".join(("id", *STATE_FIELDS))
     return f"SELECT {columns} FROM {CALLS} WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"  # noqa: S608 - names of ours
 
@@ -133,7 +134,7 @@ def _add(*, only_if: str = "true") -> str:
     columns = ", ".join(EVENT_ROW)
     source, order, values = rows_source(CallEvent, EVENT_ROW), "", columns
     if connection.vendor == "postgresql":
-        arrays = ", ".join(f"%s::{kind}[]" for kind in _types(CallEvent, EVENT_ROW))
+        arrays = ", ".join(f"%s::{kind}[]" for kind in types_of(CallEvent, EVENT_ROW))
         numbered = f"SELECT nextval('{EVENTS}_id_seq') AS id, {columns} FROM unnest({arrays}) AS given({columns})"  # noqa: S608 - names of ours
         source, order = f"({numbered}) AS new", " ORDER BY source, event_id"
         columns, values = f"id, {columns}", f"id, {columns.replace('metadata', 'metadata::jsonb')}"
@@ -146,10 +147,10 @@ def _add(*, only_if: str = "true") -> str:
 def _lock_and_add() -> str:
     # Of a UNION ALL, the first part is read to its end before the second begins: everybody locks, then adds.
     # Which were added is only told where not all were, which is rare.
-    nulls = ", ".join(f"NULL::{kind}" for kind in _types(Call, ("id", *STATE_FIELDS)))
+    nulls = ", ".join(f"NULL::{kind}" for kind in types_of(Call, ("id", *STATE_FIELDS)))
     told = "CASE WHEN count(*) < %s::int THEN json_agg(json_build_array(source, event_id))::text END"
     return (
-        f"WITH locked AS MATERIALIZED ({_lock()}), added AS ({_add()})"  # noqa: S608 - names of ours
+        f"WITH locked AS MATERIALIZED ({lock_sql()}), added AS ({_add()})"  # noqa: S608 - names of ours
         " SELECT locked.*, NULL::int AS count, NULL::text AS told FROM locked"
         f" UNION ALL SELECT {nulls}, count(*)::int, {told} FROM added"
     )
@@ -238,8 +239,8 @@ def lock_and_add(
         rows = [dict(zip(EVENT_ROW, row, strict=True)) for row in zip(*events, strict=True)]
         return lock(calls), {(source, event_id) for source, event_id in _run(_add, _json(rows))}
     added: set[Key] | None = None
-    arrays = map(_text_array, events)
-    *locked, last = _run(_lock_and_add, _array(calls), *arrays, str(len(events[0])))
+    arrays = map(text_array, events)
+    *locked, last = _run(_lock_and_add, uuid_array(calls), *arrays, str(len(events[0])))
     count, told = last[-2:]
     if count < len(events[0]):
         added = {(source, event_id) for source, event_id in orjson.loads(told or "[]")}
@@ -249,14 +250,15 @@ def lock_and_add(
 def lock(calls: Sequence[UUID]) -> dict[UUID, list[Any]]:
     """Lock those calls that are there, in id order, and return their rows of STATE_FIELDS."""
     if connection.vendor == "postgresql":
-        return {call: state for call, *state in _run(_lock, _array(calls))}
+        return {call: state for call, *state in _run(lock_sql, uuid_array(calls))}
     # Whoever writes has SQLite for itself; its columns need Django's reading.
     rows = Call.objects.filter(pk__in=calls).values_list("pk", *STATE_FIELDS)
     return {call: list(state) for call, *state in rows}
 
 
-def _array(calls: Sequence[UUID]) -> str:
-    return f"{{{','.join(map(str, calls))}}}"
+def uuid_array(calls: Iterable[UUID]) -> str:
+    """Return ids as the text of a PostgreSQL array."""
+    return text_array(list(calls))
 
 
 def write_calls(*, new: Sequence[Row], changed: Sequence[Row], last: bool = False) -> str:
@@ -287,7 +289,7 @@ def write_foreseen(*, new: Sequence[Row], changed: Sequence[Row], events: Sequen
     """
     # In the order in which they stand in the statement.
     texts = [_json(changed)] if changed else []
-    texts += map(_text_array, events)
+    texts += map(text_array, events)
     if changed:
         texts.append(str(len(changed)))
     if new:
