@@ -39,7 +39,8 @@ class InvalidJSON(BadRequest):
 
 def media_type_of(request: HttpRequest, *, accepted: tuple[str, ...]) -> str:
     """Return the media type of the body; raise 415 unless it is one of those accepted, in UTF-8."""
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    # Not `request.headers`: they would be made of the whole environment.
+    if request.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedMediaType("", detail="Send the body as it is, without a Content-Encoding.")
     kind = (request.content_type or "").lower()
     charset = (request.content_params or {}).get("charset", "utf-8").strip("'\"").lower()
@@ -78,6 +79,8 @@ def copy_body(request: HttpRequest, target: IO[bytes], *, limit: int) -> int:
 
 def _let_go_of_the_database() -> None:
     """Give a pooled connection back: senders that stop half-way shall hold a thread, and not the database too."""
+    if connection.connection is None:  # usually: nothing was asked yet
+        return
     if "pool" in connection.settings_dict["OPTIONS"] and not connection.in_atomic_block:
         connection.close()
 
