@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from time import sleep
 from typing import Any, Generic, TypeVar
 
@@ -83,11 +82,6 @@ REQUESTS = Counter(
 )
 
 
-@cache
-def _requests(view: str, method: str, status: int) -> Counter:
-    return REQUESTS.labels(view, method, str(status))
-
-
 def count_events(source: str, became: Mapping[str, int]) -> None:
     """Count events of a source by what became of them."""
     for result, times in became.items():
@@ -98,14 +92,6 @@ def count_refused(door: str, statuses: Iterable[int]) -> None:
     """Count refused reports of a door by the status of their answers."""
     for status, times in Tally(statuses).items():
         REFUSED.labels(door, str(status)).inc(times)
-
-
-def count_request(view: str, method: str | None, status: int) -> None:
-    """Count an answered request; `view` is the name of its address, never what the caller wrote."""
-    try:
-        _requests(view, method if method in METHODS else "other", status).inc()
-    except Exception:
-        logger.exception("A request could not be counted.")
 
 
 class Later(Generic[T]):
@@ -142,6 +128,19 @@ class Later(Generic[T]):
                 self._count(things)
         except Exception:
             logger.exception("Something could not be counted.")
+
+
+def count_request(view: str, method: str | None, status: int) -> None:
+    """Count an answered request, within a second; `view` is the name of its address, never what the caller wrote."""
+    _answered.add((view, method if method in METHODS else "other", status))
+
+
+def _count_requests(answered: list[tuple[str, str | None, int]]) -> None:
+    for (view, method, status), times in Tally(answered).items():
+        REQUESTS.labels(view, method, str(status)).inc(times)
+
+
+_answered = Later(_count_requests)
 
 
 def count_all() -> None:

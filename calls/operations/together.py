@@ -92,15 +92,18 @@ class Committer(Generic[T, R]):
 
     def submit_soon(self, things: Sequence[T], tell: Tell[R]) -> None:
         """Have things written, and their fate told by the thread that commits; does not wait."""
-        with self._condition:
-            self._queue.append(_Waiting(things, tell))
-            # A fork leaves a thread behind that is not alive in the child.
-            if self._thread is None or not self._thread.is_alive():
-                self._stopping = False
-                self._thread = Thread(target=self._work, name="committer", daemon=True)
-                self._thread.start()
-            elif len(self._queue) >= self._wanted:
-                self._condition.notify()
+        # Without the lock, which is held while a group is taken: the thread looks at the queue after it has said
+        # how many it wants, and we look at that after we have queued, so one of both sees the other.
+        self._queue.append(_Waiting(things, tell))
+        # A fork leaves a thread behind that is not alive in the child.
+        if len(self._queue) >= self._wanted or self._thread is None or not self._thread.is_alive():
+            with self._condition:
+                if self._thread is None or not self._thread.is_alive():
+                    self._stopping = False
+                    self._thread = Thread(target=self._work, name="committer", daemon=True)
+                    self._thread.start()
+                else:
+                    self._condition.notify()
 
     def stop(self) -> None:
         """Let what is waiting be written, and end the thread and its connection."""
