@@ -146,8 +146,8 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "an answer after the end is dropped": _one(
         STATE,
-        "first_answer = kind is EventType.ANSWERED and state.answered_at is None",
-        "first_answer = kind is EventType.ANSWERED and state.answered_at is None and not state.ended",
+        "first_answer = kind is _ANSWERED and state.answered_at is None",
+        "first_answer = kind is _ANSWERED and state.answered_at is None and not state.ended",
         PROPERTIES,
     ),
     "the last end's cause wins": _one(
@@ -161,10 +161,7 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "seconds are rounded up": Mutation(
         STATE,
-        (
-            ("length // timedelta(seconds=1)", "-(-length // timedelta(seconds=1))"),
-            ("length // SECOND", "-(-length // SECOND)"),
-        ),
+        (("+ length.seconds if", "+ length.seconds + (length.microseconds > 0) if"),),
         PROPERTIES,
     ),
     "a hold before the answer counts": _one(
