@@ -92,16 +92,18 @@ class Threads:
     def _work(self) -> None:
         mine = threading.Lock()
         mine.acquire()
+        is_called = True  # for some work, by somebody who has judged that there may be one more
         while True:
             with self._lock:
                 if self._ended:
                     return
-                if self._waiting and self._working <= self._wanted:
+                if self._waiting and (is_called or self._working <= self._wanted):
                     work = self._waiting.popleft()
                 else:
                     self._working -= 1
                     self._idle.append(mine)
                     work = None
+            is_called = work is None
             if work is None:
                 mine.acquire()
                 continue
