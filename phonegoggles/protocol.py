@@ -7,24 +7,35 @@ here: how long a request's head may be and how long it, and a small body, may ta
 """
 
 import asyncio
-from collections.abc import Callable
+import logging
+import sys
+from collections.abc import Callable, Sized
 from enum import Enum, auto
 from typing import Any, TypeAlias
 
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from calls.ingest.shortcut import PATHS, Shortcut, Visit
 from phonegoggles.gateway import BODY_SECONDS, TOLD, TOO_SLOW
 
+logger = logging.getLogger(__name__)
+
 Head: TypeAlias = list[tuple[bytes, bytes]]
 
-# The head of a request may have so many bytes, and take so many seconds.
+# The head of a request may have so many bytes, and take so many seconds. What stands between the chunks of a body, and
+# behind them, may have as many bytes.
 HEAD_BYTES, HEAD_SECONDS = 64 * 1024, 10
 # An idle connection is closed after so many seconds; proxies keep theirs for about a minute.
 IDLE_SECONDS = 75
+# Who takes nothing of an answer for so many seconds is dropped.
+DEAF_SECONDS = 75
 # How often a connection is looked at, in seconds.
 LOOK_SECONDS = 5
 TOO_LARGE = b'{"detail":"The head of the request is too large.","code":"head_too_large"}'
+NO_REQUEST = b'{"detail":"This is no valid HTTP request.","code":"invalid"}'
+FAILED = b'{"detail":"Something went wrong on our side.","code":"error"}'
 
 
 class Stage(Enum):
@@ -35,6 +46,35 @@ class Stage(Enum):
     BODY = auto()
     # All of a request is here, but not its answer.
     ANSWER = auto()
+
+
+class BadTargetError(Exception):
+    """What a request asks for cannot be read."""
+
+
+class _Trailers(list[tuple[bytes, bytes]]):
+    """Where headers go that come behind a body: they would pass for those before it (RFC 9110, 6.5.1)."""
+
+    def append(self, header: tuple[bytes, bytes]) -> None:
+        """Forget a header."""
+
+
+TRAILERS = _Trailers()
+# With one of these a request has a body.
+BODIES = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class Flow(FlowControl):
+    """Reads on only when whatever has come is being answered: else requests would pile up that nobody has asked for."""
+
+    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
+        super().__init__(transport)
+        self._pipeline = pipeline
+
+    def resume_reading(self) -> None:
+        """Read on, unless requests wait."""
+        if not self._pipeline:
+            super().resume_reading()
 
 
 class _Nobody:
@@ -62,7 +102,18 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, shortcut: Shortcut | None, *, gone: Callable[[], object], **options: Any) -> None:
         super().__init__(**options)
         self._shortcut, self._gone = shortcut, gone
-        self._stage, self._since, self._head_bytes = Stage.IDLE, 0.0, 0
+        self._stage, self._since = Stage.IDLE, 0.0
+        self._in_head = False
+        # Whether the head that is here asks for another protocol, and says that a body follows.
+        self._wishes = False
+        # How much has come since there was a whole head, or a part of a body.
+        self._around = 0
+        # What is to be said, behind all answers, before the connection is closed.
+        self._refusal: bytes | None = None
+        # Who is being answered, if not by the shortcut; requests behind that may have come already.
+        self._answering: RequestResponseCycle | None = None
+        # How much of our answers had not been taken, and since when nothing was.
+        self._left, self._deaf_since = 0, 0.0
         self._looking: asyncio.TimerHandle | None = None
         self._server = ""
 
@@ -71,14 +122,19 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin."""
         super().connection_made(transport)
+        self.flow = Flow(transport, self.pipeline)
         self._server = "{}:{}".format(*self.server) if self.server else ""
         self._at(Stage.IDLE)
+        self._deaf_since = self._since
         self._looking = self.loop.call_later(LOOK_SECONDS, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; what is under way is still recorded."""
         if self._looking is not None:
             self._looking.cancel()
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
         self._gone()
 
@@ -97,7 +153,15 @@ class Protocol(HttpToolsProtocol):
     def _look(self) -> None:
         """Close the connection if somebody takes too long."""
         self._looking = self.loop.call_later(LOOK_SECONDS, self._look)
-        waited = self.loop.time() - self._since
+        now = self.loop.time()
+        left = self.transport.get_write_buffer_size()
+        if left == 0 or left < self._left:
+            self._deaf_since = now
+        self._left = left
+        if left and now - self._deaf_since >= DEAF_SECONDS:
+            self.transport.abort()
+            return
+        waited = now - self._since
         if self._stage is Stage.IDLE:
             if waited >= IDLE_SECONDS:
                 self.transport.close()
@@ -111,10 +175,41 @@ class Protocol(HttpToolsProtocol):
                 self.transport.close()
 
     def _refuse(self, status: int, body: bytes) -> None:
-        if not self.transport.is_closing():
-            more = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-            self.transport.write(b"".join([STATUS_LINE[status], *self._lines(), more, body]))
+        """Say what is wrong with what comes, behind the answers that are still to be given, and close."""
+        more = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self._refusal = b"".join([STATUS_LINE[status], *self._lines(), more, body])
+        cycle = self.cycle
+        is_next = cycle is None or cycle.response_complete
+        if self._stage is Stage.BODY:  # then it is the body of this one
+            if self.pipeline and self.pipeline[0][0] is cycle:
+                self.pipeline.popleft()
+            else:
+                is_next = True
+                if cycle.response_complete or (not isinstance(cycle, Short) and cycle.response_started):
+                    self._refusal = b""  # it would pass for a part of that, or for an answer to something else
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self._at(Stage.ANSWER)
+        if is_next:
+            self._end()
+
+    def _end(self) -> None:
+        if self._refusal is not None and not self.transport.is_closing():
+            self.transport.write(self._refusal)
             self.transport.close()
+
+    def pause_writing(self) -> None:
+        """Hear nothing more from somebody who does not take our answers."""
+        super().pause_writing()
+        if not self.transport.is_closing():
+            self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        self._left = sys.maxsize  # something was taken
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _lines(self) -> list[bytes]:
         return [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
@@ -123,25 +218,59 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
-        if self._stage is Stage.IDLE:
-            self._at(Stage.HEAD)
-            self._head_bytes = 0
-        if self._stage is Stage.HEAD:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._stage is Stage.HEAD and self._head_bytes > HEAD_BYTES:
+        if self._refusal is not None:
+            return
+        self._around += len(data)
+        rest: bytes | memoryview = data
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as wish:
+                # Whoever asks for another protocol is answered in this one (RFC 9110, 7.8).
+                rest = memoryview(rest)[wish.args[0] :]
+                if self._wishes:
+                    rest = b"".join([self._without_wishes(), rest])
+            except httptools.HttpParserError as error:
+                self._stumble(error)
+                return
+            else:
+                break
+        if self._around > HEAD_BYTES:
             self._refuse(431, TOO_LARGE)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: whoever asks for another protocol is answered in this one, as RFC 9110 (7.8) has it."""
+    def _without_wishes(self) -> bytes:
+        """Return a head that has been read, to be read again: after a wish the parser would read no body."""
+        self._wishes = False
+        lines = [b"%b: %b\r\n" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does: it waits for its turn
+        return b"".join([line, *lines, b"\r\n"])
+
+    def _stumble(self, error: httptools.HttpParserError) -> None:
+        cause = error.__context__
+        if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, BadTargetError):
+            logger.error("A request could not be taken in", exc_info=cause)
+            self._refuse(500, FAILED)
+        else:
+            self._refuse(400, NO_REQUEST)
 
     def on_message_begin(self) -> None:
         """Make room for a request's head; what uvicorn prepares for it is not always needed."""
         self.url, self.headers, self.expect_100_continue = b"", [], False
+        self._in_head = True
+        if self._stage is Stage.IDLE:
+            self._at(Stage.HEAD)
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
-        self._at(Stage.BODY)
+        self._in_head, self._around = False, 0
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise BadTargetError
+            if not BODIES.isdisjoint(name for name, _ in self.headers):
+                self._wishes = True
+                return
         told: Callable[..., object] | None = None
         free = self.cycle is None or self.cycle.response_complete
         if self._shortcut is not None and free and self.url in PATHS and self.parser.get_method() == b"POST":
@@ -149,6 +278,7 @@ class Protocol(HttpToolsProtocol):
             if visit is not None and visit.welcome:
                 keep_alive = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
                 self.cycle = Short(visit, self.url, self.headers, keep_alive=keep_alive)  # type: ignore[assignment]
+                self._at(Stage.BODY)
                 return
             told = None if visit is None else visit.seen.learn
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -157,10 +287,18 @@ class Protocol(HttpToolsProtocol):
         self.headers += headers
         if told is not None:
             self.scope["state"][TOLD] = told
-        super().on_headers_complete()
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            raise BadTargetError
+        try:
+            super().on_headers_complete()
+        except Exception as error:
+            raise BadTargetError from error
+        self.headers = TRAILERS
+        self._at(Stage.BODY)
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of a body."""
+        self._around = 0
         short = self.cycle
         if isinstance(short, Short):
             short.raw = short.raw + body if short.raw else body
@@ -169,13 +307,16 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Have a request answered whose way is the short one."""
+        if self._wishes:
+            return
         short = self.cycle
-        self._at(Stage.IDLE if short.response_complete and not self.pipeline else Stage.ANSWER)
+        self._around = 0
         if isinstance(short, Short):
             assert self._shortcut is not None  # noqa: S101 - it welcomed the visit
             self._shortcut.take(short.visit, short.raw, lambda body: self._answer(short, body))
         else:
             super().on_message_complete()
+        self._at(Stage.IDLE if short.response_complete and not self.pipeline else Stage.ANSWER)
 
     # -- What goes ----------------------------------------------------------------------------------
 
@@ -236,9 +377,16 @@ class Protocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+        elif self._refusal is not None:
+            self._end()
         elif self._stage is Stage.ANSWER:
-            self._at(Stage.IDLE)
+            self._at(Stage.HEAD if self._in_head else Stage.IDLE)
+        if not self.flow.write_paused and not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
