@@ -82,5 +82,11 @@ class Newcomers:
         try:
             await self._loop.connect_accepted_socket(self._protocol, line)
         except OSError:  # it is cut already
-            self._crowd.change(-1)
-            line.close()
+            self._leave(line)
+        except Exception:
+            logger.exception("A connection could not be begun")
+            self._leave(line)
+
+    def _leave(self, line: socket.socket) -> None:
+        self._crowd.change(-1)
+        line.close()

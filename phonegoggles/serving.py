@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -73,7 +74,16 @@ class RequestServer(uvicorn.Server):
         asyncio.get_running_loop().remove_reader(self._starter)
         self.should_exit = True
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End, as somebody has asked; and not by that signal, which would leave undone what is done at an exit."""
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is under way, and end."""
+        for server in self.servers:
+            server.close()
+            if isinstance(server, Newcomers):  # who is just coming in is to be told too
+                await server.wait_closed()
         await super().shutdown(sockets)
         self._gateway.close()
