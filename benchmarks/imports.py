@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +18,7 @@ START = datetime(2024, 4, 1, tzinfo=UTC)
 
 def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
     """Figure 7. The command's start is counted, so that small files look slow."""
-    events = max(300, lab.many // 5)
+    events = max(300, lab.many)
     figure = Figure("7", f"import_events of {events:,} events ÷ COPY + upsert, {CONNECTIONS} connections", 0.7, True)
     copy.make_tables(lab.url)
     with TemporaryDirectory() as folder:
@@ -29,14 +30,15 @@ def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
             lab.manage("import_events", str(path))
             return events / (time.perf_counter() - began)
 
+        copied = partial(copy.events_per_second, lab.url, seconds=lab.seconds, connections=CONNECTIONS, size=lab.batch)
         sides = {
-            "COPY and upsert": lambda: copy.events_per_second(
-                lab.url, name=lab.name(), seconds=lab.seconds, connections=CONNECTIONS, size=lab.batch
-            ),
+            "COPY and upsert": lambda: copied(name=lab.name()),
+            "the same without references": lambda: copied(name=lab.name(), bare=True),
             "import": imported,
         }
         for got in in_turns(lab.rounds, sides, tell):
-            figure.take(got["import"] / got["COPY and upsert"], ours=got["import"], copy=got["COPY and upsert"])
+            ours, peer, bare = got["import"], got["COPY and upsert"], got["the same without references"]
+            figure.take(ours / peer, ours=ours, copy=peer, bare=bare)
     return [figure]
 
 

@@ -1,4 +1,7 @@
-"""COPY of events and an upsert of their calls, in tables with the product's columns and indexes, ready-made rows."""
+"""COPY of ready-made events and an upsert of their calls, in tables that are like the product's.
+
+Like them in all: columns, indexes, checks and references; or bare, which is without the references.
+"""
 
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -8,13 +11,13 @@ from uuid import NAMESPACE_URL, uuid5
 
 import psycopg
 
-EVENTS, CALLS = "copied_event", "copied_call"
+LIKE = {"event": "calls_callevent", "call": "calls_call"}
 NOON = datetime(2024, 4, 1, 12, tzinfo=UTC)
 STEPS = (("initiated", "INITIATE", 0), ("answered", "ANSWER", 5), ("ended", "DISCONNECT", 10))
 EVENT_COLUMNS = "call_id, source, event_id, type, word, occurred_at, received_at, calling_number, called_number"
 EVENT_TYPES = ("uuid", "text", "text", "text", "text", "timestamptz", "timestamptz", "text", "text")
-UPSERT = f"""
-    INSERT INTO {CALLS} (id, external_id, status, direction, call_type, calling_number, called_number, started_at,
+UPSERT = """
+    INSERT INTO {table} (id, external_id, status, direction, call_type, calling_number, called_number, started_at,
         answered_at, ended_at, ended_by, duration, ring_seconds, talk_seconds, hold_seconds, anomalies, odd, marks,
         hold_total, last_event_at, last_event_rank, version, created_at, updated_at)
     SELECT id, external_id, 'ended', 'unknown', 'voice', calling, called, started, answered, ended, 'ended', 10, 5, 5,
@@ -23,22 +26,31 @@ UPSERT = f"""
         AS new(id, external_id, calling, called, started, answered, ended)
     ORDER BY id
     ON CONFLICT (id) DO UPDATE SET status = EXCLUDED.status, answered_at = EXCLUDED.answered_at,
-        ended_at = EXCLUDED.ended_at, version = {CALLS}.version + EXCLUDED.version
+        ended_at = EXCLUDED.ended_at, version = {table}.version + EXCLUDED.version
 """
 
 
 def make_tables(url: str) -> None:
-    """Make tables like the product's, with its indexes."""
+    """Make both kinds of tables."""
     with psycopg.connect(url, autocommit=True) as connection:
-        for table, like in ((EVENTS, "calls_callevent"), (CALLS, "calls_call")):
-            connection.execute(f"DROP TABLE IF EXISTS {table}")
-            connection.execute(f"CREATE TABLE {table} (LIKE {like} INCLUDING ALL) WITH (fillfactor = 80)")
+        for kind in ("copied", "bare"):
+            for (name, like), full in zip(LIKE.items(), (100, 80), strict=True):
+                connection.execute(f"DROP TABLE IF EXISTS {kind}_{name} CASCADE")
+                connection.execute(f"CREATE TABLE {kind}_{name} (LIKE {like} INCLUDING ALL) WITH (fillfactor = {full})")
+        references = (
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' AND conrelid = %s::regclass"
+        )
+        for name, like in LIKE.items():
+            for (told,) in connection.execute(references, [like]).fetchall():
+                own = told.replace(f"REFERENCES {LIKE['call']}(", "REFERENCES copied_call(")
+                connection.execute(f"ALTER TABLE copied_{name} ADD {own}")
 
 
-def events_per_second(url: str, *, name: str, seconds: float, connections: int, size: int) -> float:
+def events_per_second(url: str, *, name: str, seconds: float, connections: int, size: int, bare: bool = False) -> float:
     """Return how many events are copied a second; making the rows is not counted."""
+    kind = "bare" if bare else "copied"
     with ProcessPoolExecutor(connections) as pool:
-        jobs = [pool.submit(_copy, url, f"{name}-{number}", seconds, size) for number in range(connections)]
+        jobs = [pool.submit(_copy, url, kind, f"{name}-{number}", seconds, size) for number in range(connections)]
         return sum(job.result() for job in jobs)
 
 
@@ -56,7 +68,8 @@ def _rows(name: str, batch: int, size: int) -> tuple[list[Any], list[Any]]:
     return events[:size], calls
 
 
-def _copy(url: str, name: str, seconds: float, size: int) -> float:
+def _copy(url: str, kind: str, name: str, seconds: float, size: int) -> float:
+    upsert = UPSERT.format(table=f"{kind}_call")
     spent, done, batch = 0.0, 0, 0
     with psycopg.connect(url) as connection:
         cursor = connection.cursor()
@@ -66,11 +79,11 @@ def _copy(url: str, name: str, seconds: float, size: int) -> float:
             batch += len(prepared)
             for events, calls in prepared:
                 began = time.perf_counter()
-                with cursor.copy(f"COPY {EVENTS} ({EVENT_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
+                with cursor.copy(f"COPY {kind}_event ({EVENT_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
                     copy.set_types(EVENT_TYPES)
                     for row in events:
                         copy.write_row(row)
-                cursor.execute(UPSERT, [list(column) for column in zip(*calls, strict=True)])
+                cursor.execute(upsert, [list(column) for column in zip(*calls, strict=True)])
                 connection.commit()
                 spent += time.perf_counter() - began
                 done += len(events)
