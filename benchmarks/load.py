@@ -48,12 +48,18 @@ class Connection:
         return self.event()
 
     def batch(self) -> bytes:
-        """Return the next batch, of whole calls."""
+        """Return the next batch, of whole calls; at a fraction of what as many single events would cost to make."""
+        at = datetime.now(UTC).isoformat()
         events = []
-        for _ in range(self.size):
-            events.append(self.event())
-            self.turn += 1
-        return b"[" + b",".join(events) + b"]"
+        for turn in range(self.turn, self.turn + self.size):
+            call, step = divmod(turn, 3)
+            events.append(
+                f'{{"event_id":"{self.name}-{turn}","call_id":"{self.name}-{call}","event":"{WORDS[step]}",'
+                f'"calling_number":"+1202555{(self.offset + call * 7919) % 10_000:04}",'
+                f'"called_number":"+4930{call % 100000:06}","created_at":"{at}"}}'
+            )
+        self.turn += self.size
+        return f"[{','.join(events)}]".encode()
 
     def event(self) -> bytes:
         """Return an event."""

@@ -9,7 +9,7 @@ may fail an ingest (docs/decisions/0018-health-and-metrics.md).
 import logging
 import os
 import threading
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -37,10 +37,14 @@ class ManyAtOnce(Histogram):
 
     def observe_many(self, values: Iterable[float]) -> None:
         """Count each value in its bucket."""
-        found = list(values)
+        found = sorted(values)
         self._sum.inc(sum(found))
-        for bucket, times in Tally(bisect_left(self._upper_bounds, value) for value in found).items():
-            self._buckets[bucket].inc(times)
+        before = 0
+        for bucket, bound in enumerate(self._upper_bounds):
+            below = bisect_right(found, bound)
+            if below > before:
+                self._buckets[bucket].inc(below - before)
+            before = below
 
 
 EVENTS = Counter(

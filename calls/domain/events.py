@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from functools import lru_cache
+from hashlib import sha1
 from typing import Any, TypeAlias
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
@@ -13,6 +14,11 @@ from calls.domain.vocabulary import RANKS, CallType, Direction, EventType, Sourc
 # all doors, and a rebuild, arrive at the same one without asking.
 CALL_NAMESPACE = UUID("6d5f1a5e-8f0c-5c0b-9a55-7d2f7c3f0b6e")
 
+_NAMESPACE_BYTES = CALL_NAMESPACE.bytes
+# The bits of a UUID that say its version and variant (RFC 9562, section 4).
+_UNVERSIONED = ~(0xF << 76 | 0x3 << 62)
+_VERSION_5 = 0x5 << 76 | 0x2 << 62
+
 # What sorts the events of one call: the sender's time, the rank of the type, the event's id.
 EventKey: TypeAlias = tuple[datetime, int, str, str]
 
@@ -20,7 +26,9 @@ EventKey: TypeAlias = tuple[datetime, int, str, str]
 @lru_cache(maxsize=16384)  # more than the largest batch may name
 def call_uuid(external_id: str) -> UUID:
     """Return the UUID of the call that the outside knows by this id."""
-    return uuid5(CALL_NAMESPACE, external_id)
+    # What `uuid.uuid5` does, in half the time.
+    digest = sha1(_NAMESPACE_BYTES + external_id.encode(), usedforsecurity=False).digest()
+    return UUID(int=int.from_bytes(digest[:16]) & _UNVERSIONED | _VERSION_5)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -11,16 +11,18 @@ from calls.domain.state import CallState
 from calls.models.calls import EVENT_COLUMNS, known_values, stored_values
 from calls.operations import statements
 
+_received_at = attrgetter("received_at")
+
 
 def new_call(call: UUID, group: list[Event], state: CallState) -> dict[str, Any]:
     """Return the row of a call that these events have made."""
-    heard_at = min(event.received_at for event in group)
+    heard_at = min(map(_received_at, group))
     return call_row(call, state, external_id=group[0].call_id, created_at=heard_at, updated_at=heard_at)
 
 
 def copied_call(call: UUID, group: list[Event], state: CallState, clients: Mapping[str, int]) -> tuple[Any, ...]:
     """Return the row of a call that these events have made, as COPIED_CALL; `clients` tells whose a number is."""
-    heard_at = min(event.received_at for event in group)
+    heard_at = min(map(_received_at, group))
     owners = (clients.get(number) for number in state.remote_numbers) if clients else ()
     client = next((owner for owner in owners if owner is not None), None)
     return (call, group[0].call_id, *stored_values(state), heard_at, heard_at, client)
@@ -28,7 +30,7 @@ def copied_call(call: UUID, group: list[Event], state: CallState, clients: Mappi
 
 def changed_call(call: UUID, group: list[Event], state: CallState) -> dict[str, Any]:
     """Return what these events have made of a call's row."""
-    return call_row(call, state, updated_at=max(event.received_at for event in group))
+    return call_row(call, state, updated_at=max(map(_received_at, group)))
 
 
 def call_row(call: UUID, state: CallState, **more: Any) -> dict[str, Any]:
