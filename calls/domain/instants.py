@@ -33,7 +33,9 @@ def read_instant(text: str) -> datetime:
     """
     if _USUAL.fullmatch(text):
         try:
-            instant = datetime.fromisoformat(text).astimezone(UTC)
+            instant = datetime.fromisoformat(text)
+            if instant.tzinfo is not UTC:
+                instant = instant.astimezone(UTC)
         except (ValueError, OverflowError):
             pass  # what is wrong with it is found out below
         else:

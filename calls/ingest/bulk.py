@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 from zlib import crc32
 
@@ -32,6 +33,9 @@ from calls.web.errors import Invalid
 STRETCH = 5_000
 # How many such stretches may wait for the database while more is read.
 AHEAD = 2
+
+
+_result = attrgetter("result")
 
 
 class Refusal(NamedTuple):
@@ -195,7 +199,7 @@ def _judge_one(raw: Raw, read: Reader, at: datetime) -> Event | Refusal:
 def _write(judged: Sequence[Judged], refused: list[Refusal], *, dry_run: bool) -> Written:
     """Record events, and refuse those among them that are conflicts."""
     outcomes = record([event for _, event in judged], dry_run=dry_run)
-    counts = Counter(outcome.result for outcome in outcomes)
+    counts = Counter(map(_result, outcomes))
     if counts[Result.CONFLICT]:
         refused += [
             Refusal(line, event.event_id, "conflict", {"event_id": [CONFLICT]}, text)
