@@ -135,9 +135,11 @@ class Supervisor:
 
     def _reload_all(self) -> None:
         """Have children take up new code and settings of their own: by a successor where two can listen."""
-        for child in self.children:
+        for child in list(self.children):
             if child.process is None:
                 continue
+            if self._told.is_set():
+                return
             logger.info("Reloading the %s", child.name)
             old = replace(child)
             if child.among is not None:
@@ -150,7 +152,13 @@ class Supervisor:
                     continue
             assert old.process is not None  # noqa: S101 - it runs
             old.process.terminate()
-            self._wait(old, monotonic() + self.grace)
+            deadline = monotonic() + self.grace
+            while old.process.poll() is None and monotonic() < deadline:
+                if self._told.wait(LOOK_SECONDS):  # all are waited for together then
+                    if child.among is not None:
+                        self.children.append(old)
+                    return
+            self._wait(old, deadline)
             self._bury(old)
             if child.among is None:
                 child.process, child.start_at, child.pause = None, 0.0, RETRY_SECONDS
