@@ -32,8 +32,9 @@ Told: TypeAlias = Callable[[int, Headers], object]
 
 Answer: TypeAlias = tuple[int, Headers, bytes]
 
-# Under this name a request's scope may carry who wants to be told of its answer.
-TOLD = "phonegoggles.told"
+# Under these names the state of a request's scope may carry who wants to be told of its answer, and what answers it
+# at once, without ASGI's messages, if that is in one piece.
+TOLD, RESPOND = "phonegoggles.told", "phonegoggles.respond"
 # A body of at most this length is read before a thread is taken for it.
 AT_ONCE_BYTES = 1024 * 1024
 # What a server gathers of a body before anybody asks for it. Longer ones wait for one of so many places for each
@@ -165,7 +166,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        length = _length(scope["headers"])
+        length = length_of(scope["headers"])
         if length is not None and SMALL_BYTES < length <= AT_ONCE_BYTES:
             async with self._large:
                 await self._answer(scope, receive, send, length)
@@ -188,18 +189,28 @@ class Gateway:
                 return
         else:
             body = io.BufferedReader(Parts(receive, loop), SMALL_BYTES)
-        line = Line(loop, receive, send)
         answered: asyncio.Future[Answer | None] = loop.create_future()
-        work = partial(self._work, environ_of(scope, body), line, answered)
+        self.begin(scope, body, Line(loop, receive, send), partial(_tell, answered))
+        answer = await answered
+        if answer is None:
+            return
+        if (respond := scope.get("state", {}).get(RESPOND)) is not None:
+            respond(answer)
+        else:
+            await _respond(send, *answer)
+
+    def begin(
+        self, scope: Scope, body: io.BufferedIOBase, line: "Line", then: Callable[[Answer | None], object]
+    ) -> None:
+        """Have a request answered whose body can be read; `then` gets the answer, on the loop, or None.
+
+        None if the answer was sent part by part, or could not be sent.
+        """
+        told: Told | None = scope.get("state", {}).get(TOLD)
+        work = partial(self._work, environ_of(scope, body), line, told, then)
         if not self._threads.do(work) and not self._looking:
             self._looking = True
-            loop.call_later(LOOK_SECONDS, self._look, loop)
-        answer = await answered
-        if answer is not None:
-            told: Told | None = scope["state"].get(TOLD) if "state" in scope else None
-            if told is not None:
-                told(answer[0], answer[1])
-            await _respond(send, *answer)
+            line.loop.call_later(LOOK_SECONDS, self._look, line.loop)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         self._looking = self._threads.look()
@@ -208,8 +219,8 @@ class Gateway:
 
     # -- In a thread ------------------------------------------------------------------------------
 
-    def _work(self, environ: Environ, line: "Line", answered: "asyncio.Future[Answer | None]") -> None:
-        """Answer a request, in a place that somebody has given us, and go."""
+    def _work(self, environ: Environ, line: "Line", told: Told | None, then: Callable[[Answer | None], object]) -> None:
+        """Answer a request, and have the loop told."""
         WAITS.around = self._threads.left
         answer: Answer | None = None
         try:
@@ -218,7 +229,9 @@ class Gateway:
             logger.exception("An answer was not made")
         finally:
             with suppress(RuntimeError):  # the loop is closed
-                line.loop.call_soon_threadsafe(_tell, answered, answer)
+                if told is not None and answer is not None:
+                    line.loop.call_soon_threadsafe(told, answer[0], answer[1])
+                line.loop.call_soon_threadsafe(then, answer)
 
     def _run(self, environ: Environ, line: "Line") -> Answer | None:
         """Return the answer; None if it had several parts, which are sent then."""
@@ -305,7 +318,7 @@ def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-def _length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+def length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     """Return how long a body will be; None if nobody knows."""
     chunked = False
     for name, value in headers:

@@ -7,10 +7,12 @@ here: how long a request's head may be and how long it, and a small body, may ta
 """
 
 import asyncio
+import io
 import logging
 import sys
 from collections.abc import Callable, Sized
 from enum import Enum, auto
+from functools import partial
 from typing import Any, TypeAlias
 
 import httptools
@@ -18,7 +20,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from calls.ingest.shortcut import PATHS, Shortcut, Visit
-from phonegoggles.gateway import BODY_SECONDS, TOLD, TOO_SLOW
+from phonegoggles.gateway import BODY_SECONDS, RESPOND, TOLD, TOO_SLOW, Answer, Gateway, Headers, Line, length_of
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,8 @@ class _Trailers(list[tuple[bytes, bytes]]):
 
 
 TRAILERS = _Trailers()
+# Answers that have no body, and tell no length (RFC 9110, 8.6).
+BODILESS = frozenset({204, 304})
 # With one of these a request has a body.
 BODIES = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -388,5 +392,51 @@ class Protocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Have a request answered; where there is nothing to wait for on the loop, without a task."""
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        respond = partial(self._respond, cycle)
+        if isinstance(app, Gateway) and length_of(cycle.scope["headers"]) == 0:
+            app.begin(cycle.scope, io.BytesIO(), Line(self.loop, cycle.receive, cycle.send), respond)  # type: ignore[arg-type]
+        else:
+            cycle.scope["state"][RESPOND] = respond
+            super()._start_asgi_task(cycle, app)
+
+    def _respond(self, cycle: RequestResponseCycle, answer: Answer | None) -> None:
+        """Answer with one write; uvicorn takes two, and looks at each header several times."""
+        if cycle.disconnected or cycle.response_complete or self.transport.is_closing():
+            return
+        if cycle.response_started:  # an answer of several parts that broke off
+            self.transport.close()
+            return
+        status, headers, body = answer or (500, [], b"")
+        lines = self._written(headers)
+        if lines is None:
+            status, headers, body, lines = 500, [], b"", b""
+        names = {name.lower() for name, _ in headers}
+        if status in BODILESS:
+            body = b""
+        elif "content-length" not in names:
+            lines += b"content-length: %d\r\n" % len(body)
+        if "connection" in names:
+            cycle.keep_alive = cycle.keep_alive and b"connection: close\r\n" not in lines.lower()
+        elif not cycle.keep_alive:
+            lines += b"connection: close\r\n"
+        if cycle.scope["method"] == "HEAD":
+            body = b""
+        self.transport.write(b"".join([STATUS_LINE[status], *self._lines(), lines, b"\r\n", body]))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+
+    def _written(self, headers: Headers) -> bytes | None:
+        """Return headers as they are sent; None if one of them would be more than a header, which is logged."""
+        try:
+            lines = "".join([f"{name.lower()}: {value}\r\n" for name, value in headers]).encode("latin-1")
+        except UnicodeEncodeError:
+            lines = b"\0"
+        if lines.count(b"\n") == lines.count(b"\r") == len(headers) and b"\0" not in lines:
+            return lines
+        logger.error("An answer's headers cannot be sent: %s", [name for name, _ in headers])
+        return None

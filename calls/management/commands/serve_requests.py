@@ -1,5 +1,6 @@
 """Serve requests from one process."""
 
+import os
 import socket
 import sys
 from argparse import ArgumentParser
@@ -27,6 +28,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--grace", type=int, default=30, metavar="SECONDS", help="for finishing, at a stop (default: %(default)s)"
         )
+        parser.add_argument("--processor", type=int, metavar="N", help="run on this processor only (Linux)")
         parser.add_argument(
             "--among",
             type=int,
@@ -38,6 +40,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until told to stop."""
         raise_limit_of_files()
+        if options["processor"] is not None:
+            os.sched_setaffinity(0, {options["processor"]})
         server = import_string("phonegoggles.serving.RequestServer")(
             import_string("phonegoggles.wsgi.application"),
             threads=settings.SERVE_THREADS,
