@@ -6,7 +6,8 @@ import shutil
 import socket
 import sys
 import tempfile
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,6 +48,12 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--grace", type=some, default=30, metavar="SECONDS", help="for finishing, at a stop (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--pin",
+            action=BooleanOptionalAction,
+            default=True,
+            help="keep each process for requests on a processor, if all processors get as many (default: yes)",
         )
         parser.add_argument("--trust-proxy", metavar="ADDRESSES", help="see serve_asgi")
 
@@ -93,8 +100,12 @@ def children(options: dict[str, Any], workers: int, listener: socket.socket, cou
     own = [sys.executable, os.path.abspath(sys.argv[0])]
     requests = [*own, "serve_requests", "--grace", str(options["grace"])]
     found = [
-        Child("server of requests", requests, among=Among(listener, counts, place, place + workers))
-        for place in range(workers)
+        Child(
+            "server of requests",
+            requests + (["--processor", str(processor)] if processor is not None else []),
+            among=Among(listener, counts, place, place + workers),
+        )
+        for place, processor in enumerate(processors(workers) if options["pin"] else [None] * workers)
     ]
     if not options["no_sockets"]:
         command = [*own, "serve_asgi", "--host", options["host"]]
@@ -110,6 +121,18 @@ def environment(counts: Path, threads: int) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(settings.BASE_DIR), os.environ.get("PYTHONPATH")]))
     more = {"PROMETHEUS_MULTIPROC_DIR": str(counts), "PYTHONPATH": path, "SERVE_THREADS": str(threads)}
     return {**SURROUNDINGS, **os.environ, **more}
+
+
+def processors(workers: int) -> Sequence[int | None]:
+    """Return the processor for each process, or None: unevenly used, one would wait while another one idles.
+
+    A process that runs one thread at a time gains nothing by moving to and fro between them, which its threads
+    make it do when they hand the interpreter's lock on.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return [None] * workers
+    ours = sorted(os.sched_getaffinity(0))
+    return ours * (workers // len(ours)) if workers % len(ours) == 0 else [None] * workers
 
 
 def default_workers() -> int:
