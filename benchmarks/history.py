@@ -52,7 +52,8 @@ def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
         for percentile in ("p50", "p99")
     }
     rate = Figure("9", "history requests/s ÷ empty REST view", 0.7, True)
-    with small.server() as few_rows, large.server() as many_rows:
+    # The empty view as in figure 2, by a plain WSGI server; that on ours is told beside it.
+    with small.server() as few_rows, large.server() as many_rows, large.server(wsgi=True) as plain:
         servers = {"small": few_rows, "large": many_rows}
 
         def get(size: str, kind: str, **options: Any) -> dict[str, Any]:
@@ -68,7 +69,8 @@ def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
             for size, kind in (("small", "light"), ("large", "light"), ("large", "heavy"))
         }
         sides["whole"] = lambda: get("large", "whole light", connections=EMPTY_CONNECTIONS)
-        sides["empty"] = lambda: many_rows.load(path="/peers/empty/", connections=EMPTY_CONNECTIONS)
+        sides["empty"] = lambda: plain.load(path="/peers/empty/", connections=EMPTY_CONNECTIONS)
+        sides["empty here"] = lambda: many_rows.load(path="/peers/empty/", connections=EMPTY_CONNECTIONS)
         for got in in_turns(lab.rounds, sides, tell):
             for (page, which, percentile), figure in figures.items():
                 base = got[f"{page} {'small' if which == 'size' else 'large'} light"][percentile]
@@ -79,6 +81,7 @@ def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
                 whole["rate"] / empty["rate"],
                 history=whole["rate"],
                 empty=empty["rate"],
+                here=got["empty here"]["rate"],
                 app=whole["app"],
                 database=whole["database"],
                 app_empty=empty["app"],

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -11,6 +10,7 @@ import uvicorn
 from calls.ingest.landing import Landing
 from calls.ingest.shortcut import Shortcut
 from calls.management.crowd import Crowd
+from calls.management.server import Server
 from phonegoggles.gateway import Application, Gateway
 from phonegoggles.newcomers import Newcomers
 from phonegoggles.protocol import Protocol
@@ -21,7 +21,7 @@ BACKLOG = 2048
 MOST_CONNECTIONS = 10_000
 
 
-class RequestServer(uvicorn.Server):
+class RequestServer(Server):
     """Serves until it is told to stop, or until whoever has started it is gone."""
 
     def __init__(self, django: Application, *, threads: int, shortcut: bool, grace: int, **where: Any) -> None:
@@ -73,11 +73,6 @@ class RequestServer(uvicorn.Server):
         assert self._starter is not None  # noqa: S101 - only then it is called
         asyncio.get_running_loop().remove_reader(self._starter)
         self.should_exit = True
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End, as somebody has asked; and not by that signal, which would leave undone what is done at an exit."""
-        super().handle_exit(sig, frame)
-        self._captured_signals.clear()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what is under way, and end."""

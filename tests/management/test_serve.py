@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 
-from calls.management.commands.serve import environment
+from calls.management.commands.serve import environment, processors
 from calls.management.crowd import make_counts
 from calls.management.supervisor import Among, Child, Supervisor
 from calls.models import CallEvent
@@ -87,6 +87,20 @@ def test_servers_share_two_heaps_unless_somebody_wants_more(tmp_path: Path, monk
     assert environment(tmp_path, 8)["MALLOC_ARENA_MAX"] == "2"
     monkeypatch.setenv("MALLOC_ARENA_MAX", "6")
     assert environment(tmp_path, 8)["MALLOC_ARENA_MAX"] == "6"
+
+
+@pytest.mark.once
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux keeps processes to a processor")
+def test_each_process_keeps_to_a_processor_if_all_get_as_many_and_nobody_minds() -> None:
+    ours = sorted(os.sched_getaffinity(0))
+    assert processors(len(ours)) == ours
+    assert processors(2 * len(ours)) == ours * 2
+    assert processors(len(ours) + 1) == ([None] * (len(ours) + 1) if len(ours) > 1 else ours * 2)
+    many = ("--no-sockets", "--workers", str(len(ours)), "--threads", "2")
+    with both_servers(*many) as (_, _, server):
+        assert sorted(map(os.sched_getaffinity, children_of(server.pid)), key=sorted) == [{one} for one in ours]
+    with both_servers(*many, "--no-pin") as (_, _, server):
+        assert {frozenset(os.sched_getaffinity(child)) for child in children_of(server.pid)} == {frozenset(ours)}
 
 
 def test_requests_and_sockets_are_served_and_the_counts_of_all_processes_add_up() -> None:

@@ -10,6 +10,8 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from calls.management.server import Server
+
 try:
     import resource
 except ImportError:  # Windows has no such bound
@@ -61,7 +63,7 @@ class Command(BaseCommand):
         listener = config.bind_socket()
         if hasattr(socket, "TCP_USER_TIMEOUT") and not options["uds"]:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_MILLISECONDS)
-        server = uvicorn.Server(config)
+        server = Server(config)
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
         if not server.started:
