@@ -90,6 +90,7 @@ class Lab:
             "DATABASE_URL": self.url,
             "LOG_LEVEL": "ERROR",
         }
+        self.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)  # browser tests in the same run of pytest need it
         self.manage("migrate", "--noinput", "--run-syncdb")
         words = ("create_token", "pbx", "--create", "--replace", "--group", "Telephony systems")
         self.key = self.manage(*words).strip().splitlines()[-1].split()[-1]

@@ -25,8 +25,8 @@ START_SECONDS = 90
 
 def environment(url: str, **more: str) -> dict[str, str]:
     """Return the environment of an installation on a database; GROUP_COMMIT and the like come from outside."""
-    # What pytest's settings have put there is not how the service runs.
-    ours = {"DEBUG", "OWN_NUMBERS", "DATABASE_POOL", "TOKEN_CACHE_SECONDS"}
+    # What pytest's settings, or the browser tests, have put there is not how the service runs.
+    ours = {"DEBUG", "OWN_NUMBERS", "DATABASE_POOL", "TOKEN_CACHE_SECONDS", "DJANGO_ALLOW_ASYNC_UNSAFE"}
     passed = {name: value for name, value in os.environ.items() if name not in ours}
     knobs = {"PYTHON_DOTENV_DISABLED": "true", "DJANGO_SETTINGS_MODULE": "phonegoggles.settings"}
     knobs |= {"SECRET_KEY": "faults-only-" + "x" * 50, "ALLOWED_HOSTS": "127.0.0.1", "HTTPS": "false"}
