@@ -18,9 +18,8 @@ logger = logging.getLogger(__name__)
 
 Work: TypeAlias = Callable[[], object]
 
-# With more than these at work everything takes longer: measured with empty views, and with histories, which wait a
-# little for the database.
-AT_WORK = 3
+# With more than these at work everything takes longer; with fewer, histories do, which wait a little for the database.
+AT_WORK = 5
 # How often it is looked whether what waits should wait, in seconds.
 LOOK_SECONDS = 0.005
 # A process that uses less than this of a processor has threads that wait, not threads that compute.
