@@ -19,9 +19,8 @@ from calls.models import Call
 from calls.queries.missed_lines import complete
 from calls.queries.values import as_param, as_time, as_uuid
 
-# So many unanswered calls are looked through for one page; at first fewer, in which most pages are found.
+# So many unanswered calls are looked through for one page.
 LOOK_THROUGH = 2_000
-LOOK_FIRST = 300
 # How many lines are fetched at a time where all are wanted.
 STRETCH = 200
 
@@ -60,27 +59,22 @@ class MissedPage:
 
 def missed_calls(wanted: MissedFilter, *, limit: int, after: Place | None = None) -> MissedPage:
     """Return up to `limit` waits, the latest missed call first; fewer if too many calls had to be looked through."""
-    rows, edge = _look_through(min(LOOK_FIRST, LOOK_THROUGH), wanted, after, limit)
-    if len(rows) <= limit and edge is not None:
-        rows, edge = _look_through(LOOK_THROUGH, wanted, after, limit)
+    sql, params = _candidates(wanted, after)
+    with connection.cursor() as cursor:
+        cursor.execute(_waits_sql(sql, wanted.open), [*params, LOOK_THROUGH, limit + 1])
+        rows = cursor.fetchall()
+        edge = None
+        if len(rows) <= limit:
+            cursor.execute(
+                f"{sql.format(columns='started_at, id')} OFFSET %s",
+                [*params, 1, LOOK_THROUGH - 1],
+            )
+            edge = next((Place(as_time(at), as_uuid(pk)) for at, pk in cursor.fetchall()), None)
     waits = [_wait(row) for row in rows[:limit]]
     if len(rows) > limit:
         edge = Place(waits[-1].last_missed_at, waits[-1].last_call)
     complete(waits)
     return MissedPage(waits, edge)
-
-
-def _look_through(most: int, wanted: MissedFilter, after: Place | None, limit: int) -> tuple[list[Any], Place | None]:
-    """Return the rows of up to `limit` + 1 waits; if there are fewer, also where looking ended, unless at the end."""
-    sql, params = _candidates(wanted, after, most)
-    with connection.cursor() as cursor:
-        cursor.execute(_waits_sql(sql, wanted.open), [*params, most, limit + 1])
-        rows = cursor.fetchall()
-        edge = None
-        if len(rows) <= limit:
-            cursor.execute(f"{sql.format(columns='started_at, id')} OFFSET %s", [*params, 1, most - 1])
-            edge = next((Place(as_time(at), as_uuid(pk)) for at, pk in cursor.fetchall()), None)
-    return rows, edge
 
 
 def all_missed_calls(wanted: MissedFilter) -> Iterator[Wait]:
@@ -94,7 +88,7 @@ def all_missed_calls(wanted: MissedFilter) -> Iterator[Wait]:
         after = page.next
 
 
-def _candidates(wanted: MissedFilter, after: Place | None, most: int) -> tuple[str, list[Any]]:
+def _candidates(wanted: MissedFilter, after: Place | None) -> tuple[str, list[Any]]:
     """Return the SQL of the newest calls that may be missed inbound ones, read in order from one index each."""
     where: list[str] = ["ended_at IS NOT NULL"]
     values: list[Any] = []
@@ -113,7 +107,7 @@ def _candidates(wanted: MissedFilter, after: Place | None, most: int) -> tuple[s
         branches = [("client_id = %s", [wanted.client])]
     else:
         branches = [("outcome = %s", [status.value]) for status in UNANSWERED]
-    order = f"ORDER BY started_at DESC, id DESC LIMIT {most}"
+    order = f"ORDER BY started_at DESC, id DESC LIMIT {LOOK_THROUGH}"
     selects = [
         f"SELECT * FROM (SELECT started_at, id, calling_number, client_id, direction, status FROM {_TABLE}"  # noqa: S608 - names of ours
         f" WHERE {' AND '.join([condition, *where])} {order}) AS branch_{place}"

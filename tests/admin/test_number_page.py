@@ -1,6 +1,5 @@
 """The page of one number."""
 
-import re
 from typing import Any
 from urllib.parse import quote
 
@@ -142,7 +141,7 @@ def test_the_page_takes_as_many_statements_for_many_calls_as_for_few():
         with CaptureQueriesContext(connection) as queries:
             browser.get(number_url(ADA))
         for query in queries.captured_queries:
-            assert "OFFSET" not in re.sub("OFFSET (1999|299)", "", query["sql"].upper())  # where looking through ends
+            assert "OFFSET" not in query["sql"].upper().replace("OFFSET 1999", "")
         return len(queries)
 
     browser = visit()

@@ -1,7 +1,6 @@
 """Missed calls to return, against a plain model that looks at all calls of a caller one after the other."""
 
 import random
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +19,7 @@ from calls.queries.missed import MissedFilter, Place, all_missed_calls, missed_c
 from tests.build import at, build_event
 
 pytestmark = pytest.mark.django_db
-OURS, ADA, BOB, EVE = "+12025550100", "+4930231250", "+442079460001", "+442079460002"
+OURS, ADA, BOB = "+12025550100", "+4930231250", "+442079460001"
 
 
 def make(
@@ -223,9 +222,6 @@ def test_the_waits_are_those_of_the_model(seed: int, monkeypatch: pytest.MonkeyP
     # Page by page, and with few calls looked through for each, the same waits are found.
     monkeypatch.setattr(missed, "STRETCH", 3)
     assert as_model(all_missed_calls(MissedFilter())) == expected
-    monkeypatch.setattr(missed, "LOOK_FIRST", 2)
-    assert as_model(missed_calls(MissedFilter(), limit=500).waits) == expected
-    assert as_model(all_missed_calls(MissedFilter())) == expected
     monkeypatch.setattr(missed, "LOOK_THROUGH", 5)
     assert as_model(all_missed_calls(MissedFilter())) == expected
     whole = list(all_missed_calls(MissedFilter()))
@@ -242,21 +238,6 @@ def test_a_period_bounds_the_last_missed_call_and_not_what_belongs_to_it():
 
 
 # -- What it costs -------------------------------------------------------------------------------
-
-
-def test_more_calls_are_looked_through_only_for_a_page_that_the_newest_do_not_fill(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(missed, "LOOK_FIRST", 2)
-    for caller, second in ((ADA, 0), (BOB, 100), (EVE, 200)):
-        make(caller, second)
-
-    def looked(limit: int) -> list[int]:
-        with CaptureQueriesContext(connection) as queries:
-            assert len(missed_calls(MissedFilter(), limit=limit).waits) == limit
-        told = [re.findall(r"LIMIT (\d+)\) AS branch_0", query["sql"]) for query in queries.captured_queries]
-        return sorted({int(found[0]) for found in told if found})
-
-    assert looked(1) == [2]
-    assert looked(3) == [2, missed.LOOK_THROUGH]
 
 
 def test_a_page_takes_as_many_statements_for_many_lines_as_for_one():
