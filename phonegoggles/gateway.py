@@ -32,6 +32,8 @@ Told: TypeAlias = Callable[[int, Headers], object]
 
 Answer: TypeAlias = tuple[int, Headers, bytes]
 
+# Answers that have no body, and tell no length (RFC 9110, 8.6).
+BODILESS = frozenset({204, 304})
 # Under these names the state of a request's scope may carry who wants to be told of its answer, and what answers it
 # at once, without ASGI's messages, if that is in one piece.
 TOLD, RESPOND = "phonegoggles.told", "phonegoggles.respond"
@@ -308,7 +310,7 @@ def _tell(answered: "asyncio.Future[Answer | None]", answer: Answer | None) -> N
 
 async def _respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
     encoded = _encoded(headers)
-    if status not in (204, 304) and not any(name.lower() == b"content-length" for name, _ in encoded):
+    if status not in BODILESS and not any(name.lower() == b"content-length" for name, _ in encoded):
         encoded.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -10,21 +10,20 @@ import asyncio
 import io
 import logging
 import sys
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from calls.ingest.shortcut import PATHS, Shortcut, Visit
+from calls.ingest.shortcut import PATHS, Shortcut
+from phonegoggles.answers import CLOSE, FAILED, same_lines, write_answer
+from phonegoggles.exchanges import Flow, Short, Trailers
 from phonegoggles.gateway import BODY_SECONDS, RESPOND, TOLD, TOO_SLOW, Answer, Gateway, Headers, Line, length_of
 
 logger = logging.getLogger(__name__)
-
-Head: TypeAlias = list[tuple[bytes, bytes]]
 
 # The head of a request may have so many bytes, and take so many seconds. What stands between the chunks of a body, and
 # behind them, may have as many bytes.
@@ -37,7 +36,8 @@ DEAF_SECONDS = 75
 LOOK_SECONDS = 5
 TOO_LARGE = b'{"detail":"The head of the request is too large.","code":"head_too_large"}'
 NO_REQUEST = b'{"detail":"This is no valid HTTP request.","code":"invalid"}'
-FAILED = b'{"detail":"Something went wrong on our side.","code":"error"}'
+OUR_FAULT = b'{"detail":"Something went wrong on our side.","code":"error"}'
+JSON: Headers = [("content-type", "application/json")]
 
 
 class Stage(Enum):
@@ -54,50 +54,9 @@ class BadTargetError(Exception):
     """What a request asks for cannot be read."""
 
 
-class _Trailers(list[tuple[bytes, bytes]]):
-    """Where headers go that come behind a body: they would pass for those before it (RFC 9110, 6.5.1)."""
-
-    def append(self, header: tuple[bytes, bytes]) -> None:
-        """Forget a header."""
-
-
-TRAILERS = _Trailers()
-# Answers that have no body, and tell no length (RFC 9110, 8.6).
-BODILESS = frozenset({204, 304})
+TRAILERS = Trailers()
 # With one of these a request has a body.
 BODIES = frozenset({b"content-length", b"transfer-encoding"})
-
-
-class Flow(FlowControl):
-    """Reads on only when whatever has come is being answered: else requests would pile up that nobody has asked for."""
-
-    def __init__(self, transport: asyncio.Transport, pipeline: Sized) -> None:
-        super().__init__(transport)
-        self._pipeline = pipeline
-
-    def resume_reading(self) -> None:
-        """Read on, unless requests wait."""
-        if not self._pipeline:
-            super().resume_reading()
-
-
-class _Nobody:
-    """Who waits for more of a short request: nobody."""
-
-    def set(self) -> None:
-        """Do nothing."""
-
-
-class Short:
-    """A request that goes the short way, in the place of uvicorn's exchange."""
-
-    message_event = _Nobody()
-    __slots__ = ("disconnected", "headers", "keep_alive", "raw", "response_complete", "url", "visit")
-
-    def __init__(self, visit: Visit, url: bytes, headers: Head, *, keep_alive: bool) -> None:
-        self.visit, self.url, self.headers, self.keep_alive = visit, url, headers, keep_alive
-        self.raw = b""
-        self.response_complete = self.disconnected = False
 
 
 class Protocol(HttpToolsProtocol):
@@ -180,8 +139,7 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, body: bytes) -> None:
         """Say what is wrong with what comes, behind the answers that are still to be given, and close."""
-        more = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        self._refusal = b"".join([STATUS_LINE[status], *self._lines(), more, body])
+        self._refusal, _ = write_answer((status, JSON, body), date=self._lines(), keep_alive=False)
         cycle = self.cycle
         is_next = cycle is None or cycle.response_complete
         if self._stage is Stage.BODY:  # then it is the body of this one
@@ -255,7 +213,7 @@ class Protocol(HttpToolsProtocol):
         cause = error.__context__
         if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(cause, BadTargetError):
             logger.error("A request could not be taken in", exc_info=cause)
-            self._refuse(500, FAILED)
+            self._refuse(500, OUR_FAULT)
         else:
             self._refuse(400, NO_REQUEST)
 
@@ -331,9 +289,9 @@ class Protocol(HttpToolsProtocol):
         if body is None:
             self._ask_django(short)
             return
-        lines = [STATUS_LINE[200], *self._lines(), short.visit.seen.lines]
+        lines = [STATUS_LINE[200], *self._lines(), same_lines(short.visit.seen.headers) or b""]
         if not short.keep_alive:
-            lines.append(b"connection: close\r\n")
+            lines.append(CLOSE)
         self.transport.write(b"".join([*lines, b"content-length: %d\r\n\r\n" % len(body), body]))
         short.response_complete = True
         if not short.keep_alive:
@@ -408,35 +366,15 @@ class Protocol(HttpToolsProtocol):
         if cycle.response_started:  # an answer of several parts that broke off
             self.transport.close()
             return
-        status, headers, body = answer or (500, [], b"")
-        lines = self._written(headers)
-        if lines is None:
-            status, headers, body, lines = 500, [], b"", b""
-        names = {name.lower() for name, _ in headers}
-        if status in BODILESS:
-            body = b""
-        elif "content-length" not in names:
-            lines += b"content-length: %d\r\n" % len(body)
-        if "connection" in names:
-            cycle.keep_alive = cycle.keep_alive and b"connection: close\r\n" not in lines.lower()
-        elif not cycle.keep_alive:
-            lines += b"connection: close\r\n"
-        if cycle.scope["method"] == "HEAD":
-            body = b""
-        self.transport.write(b"".join([STATUS_LINE[status], *self._lines(), lines, b"\r\n", body]))
+        whole, cycle.keep_alive = write_answer(
+            answer or FAILED,
+            date=self._lines(),
+            with_body=cycle.scope["method"] != "HEAD",
+            keep_alive=cycle.keep_alive,
+        )
+        self.transport.write(whole)
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
-
-    def _written(self, headers: Headers) -> bytes | None:
-        """Return headers as they are sent; None if one of them would be more than a header, which is logged."""
-        try:
-            lines = "".join([f"{name.lower()}: {value}\r\n" for name, value in headers]).encode("latin-1")
-        except UnicodeEncodeError:
-            lines = b"\0"
-        if lines.count(b"\n") == lines.count(b"\r") == len(headers) and b"\0" not in lines:
-            return lines
-        logger.error("An answer's headers cannot be sent: %s", [name for name, _ in headers])
-        return None

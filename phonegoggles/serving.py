@@ -10,13 +10,11 @@ import uvicorn
 from calls.ingest.landing import Landing
 from calls.ingest.shortcut import Shortcut
 from calls.management.crowd import Crowd
-from calls.management.server import Server
+from calls.management.server import BACKLOG, Server
 from phonegoggles.gateway import Application, Gateway
 from phonegoggles.newcomers import Newcomers
 from phonegoggles.protocol import Protocol
 
-# How long newcomers wait in the system's queue is bounded by its length.
-BACKLOG = 2048
 # More connections than this are answered with 503 at once.
 MOST_CONNECTIONS = 10_000
 

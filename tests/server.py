@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -25,6 +27,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def until(true: Callable[[], Any], *, seconds: float = 60) -> None:
+    """Wait for something that must become true."""
+    wait = threading.Event()
+    for _ in range(round(seconds * 100)):
+        if true():
+            return
+        wait.wait(0.01)
+    raise AssertionError
 
 
 def database_url() -> str:

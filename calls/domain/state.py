@@ -239,9 +239,7 @@ class CallState:
     @property
     def hold_seconds(self) -> int | None:
         """How long the call was on hold between answer and known end, in whole seconds."""
-        if self.answered_at is None or self.ended_at is None or self.inferred_end:
-            return None
-        return whole_seconds(self.hold_total)
+        return None if self.talk_seconds is None else whole_seconds(self.hold_total)
 
     def comes_before(self, event: Event) -> bool:
         """Say whether all that this state has seen comes before an event, so that `apply` may take it."""

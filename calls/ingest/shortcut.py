@@ -62,21 +62,19 @@ ALIKE = 2
 class Seen:
     """The headers of Django's answers in some surroundings, and how often they were the same."""
 
-    __slots__ = ("headers", "lines", "times")
+    __slots__ = ("headers", "times")
 
     def __init__(self) -> None:
-        self.headers: Headers = []
+        self.headers: tuple[tuple[str, str], ...] = ()
         self.times = 0
-        self.lines = b""
 
     def learn(self, status: int, headers: Headers) -> None:
         """Take note of an answer."""
         if status != 200:
             return
-        kept = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        kept = tuple((name, value) for name, value in headers if name.lower() != "content-length")
         self.times = self.times + 1 if kept == self.headers else 1
         self.headers = kept
-        self.lines = b"".join(f"{name.lower()}: {value}\r\n".encode("latin-1") for name, value in kept)
 
     @property
     def known(self) -> bool:
@@ -87,10 +85,10 @@ class Seen:
 class Visit:
     """A request that may be an event's report, as far as its headers tell."""
 
-    __slots__ = ("at", "length", "seen", "welcome")
+    __slots__ = ("at", "seen", "welcome")
 
-    def __init__(self, seen: Seen, length: int, at: datetime, *, welcome: bool) -> None:
-        self.seen, self.length, self.at = seen, length, at
+    def __init__(self, seen: Seen, at: datetime, *, welcome: bool) -> None:
+        self.seen, self.at = seen, at
         # Whether the shortcut will take it; else Django does, of whose answer `seen` is to be told.
         self.welcome = welcome
 
@@ -110,7 +108,7 @@ class Shortcut:
         seen = self._look(scheme, server, found)
         at = timezone.now()
         welcome = seen.known and may_report(found.get(b"authorization", b""), at=at)
-        return Visit(seen, int(found[b"content-length"]), at, welcome=welcome)
+        return Visit(seen, at, welcome=welcome)
 
     def take(self, visit: Visit, raw: bytes, answer: Answer) -> None:
         """Record the event of a welcome visit's body, and have it answered once it is committed."""

@@ -7,7 +7,6 @@ from typing import IO
 
 # In the place of a count: nobody is there.
 ABSENT = -1
-SIZE = array("i").itemsize
 
 
 def make_counts(processes: int, folder: str | None = None) -> IO[bytes]:

@@ -4,6 +4,9 @@ from types import FrameType
 
 import uvicorn
 
+# How many newcomers wait in the system's queue.
+BACKLOG = 2048
+
 
 class Server(uvicorn.Server):
     """Ends at a signal as if nobody had sent it: what is done at an exit is done."""

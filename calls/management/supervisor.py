@@ -1,4 +1,4 @@
-"""Keeping server processes up: starts them, starts them again when they die, and stops them gently."""
+"""Keeping server processes up (POSIX): starts them, starts them again when they die, and stops them gently."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ STDERR = 2
 # to eight a core, and each grows to what the largest batch needs: with two a process stays as large as it was
 # after its first batches, at the same speed (docs/performance.md).
 SURROUNDINGS = {"MALLOC_ARENA_MAX": "2"}
-SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
 @dataclass
@@ -125,7 +125,7 @@ class Supervisor:
             command,
             env=self.environment,
             stdout=STDERR,  # all that is said is for the log
-            start_new_session=os.name == "posix",
+            start_new_session=True,
             pass_fds=shared,
         )
         if theirs is not None:
@@ -198,10 +198,7 @@ class Supervisor:
         """Make sure that nothing is left of a child: its own workers may have outlived it."""
         assert child.process is not None  # noqa: S101 - it ran
         with suppress(OSError):
-            if os.name == "posix":
-                os.killpg(child.process.pid, signal.SIGKILL)
-            else:
-                child.process.kill()
+            os.killpg(child.process.pid, signal.SIGKILL)
         child.process.wait()
         self.buried(child.process.pid)
         child.process = None

@@ -5,11 +5,9 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,15 +20,13 @@ import psycopg
 import pytest
 
 from calls.management.commands.serve import environment, processors
-from calls.management.crowd import make_counts
-from calls.management.supervisor import Among, Child, Supervisor
 from calls.models import CallEvent
 from tests.api.test_live import new_key, new_user
 from tests.build import report
 from tests.journeys.test_first_specification import key_of
 from tests.operations.test_record_concurrently import healthy
 from tests.realtime_client import listening
-from tests.server import ROOT, both_servers, database_url, free_port, knobs_for
+from tests.server import ROOT, both_servers, database_url, free_port, knobs_for, until
 
 pytestmark = [
     pytest.mark.usefixtures("groups"),
@@ -38,14 +34,6 @@ pytestmark = [
 ]
 # How long something that must come may take, in seconds.
 PATIENCE = 60
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for something that must become true."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def post(address: str, key: str, event_id: str) -> int:
@@ -252,43 +240,6 @@ def test_a_reload_replaces_the_workers_and_refuses_nobody() -> None:
         until(lambda: lives(sockets))
     assert set(codes) == {200}
     assert {f"e{number}" for number in range(len(codes))} == set(CallEvent.objects.values_list("event_id", flat=True))
-
-
-# What stands for a server: it serves as long as a file is there, and says so.
-SERVER = """
-import pathlib, signal, socket, sys
-file, _, _, starter, *_ = sys.argv[1:]
-line = socket.socket(fileno=int(starter))
-if not pathlib.Path(file).exists():
-    sys.exit(3)
-line.send(b"1")
-line.recv(1)
-"""
-
-
-@pytest.mark.once
-@pytest.mark.skipif(os.name != "posix", reason="signals and files are handed on as POSIX has it")
-def test_a_reload_whose_successor_does_not_serve_leaves_the_old_one(tmp_path: Path) -> None:
-    file = tmp_path / "good"
-    file.touch()
-    with socket.socket() as listener, make_counts(2) as counts:
-        child = Child("server", [sys.executable, "-c", SERVER, str(file)], among=Among(listener, counts, 0, 1))
-        supervisor = Supervisor([child], dict(os.environ), grace=PATIENCE)
-        supervisor._start(child)
-        assert supervisor._serves(child)
-        first = child.process
-        assert first is not None
-
-        file.unlink()
-        supervisor._reload_all()
-        assert child.process is first
-        assert first.poll() is None
-
-        file.touch()
-        supervisor._reload_all()
-        assert first.poll() is not None
-        assert child.process is not first
-        supervisor._end_all()
 
 
 def refused(*more: str, **environment: str) -> str:

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from calls.management import supervisor
 from calls.management.crowd import make_counts
 from calls.management.supervisor import Among, Child, Supervisor
+from tests.server import until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs sockets that processes share")
 # How long something that must come may take, in seconds.
@@ -90,16 +91,6 @@ class Run:
     def ends(self) -> bool:
         self.thread.join(PATIENCE)
         return not self.thread.is_alive()
-
-
-def until(true: Callable[[], Any]) -> None:
-    """Wait for something that must become true."""
-    wait = threading.Event()
-    for _ in range(PATIENCE * 100):
-        if true():
-            return
-        wait.wait(0.01)
-    raise AssertionError
 
 
 @pytest.fixture

@@ -175,7 +175,7 @@ class ShortWay:
     def __init__(self, landing: Any) -> None:
         self._loop = landing._loop
         self.seen = Seen()
-        self.seen.lines = b"x-by: shortcut\r\n"
+        self.seen.headers = (("X-By", "shortcut"),)
         self.learnt: list[int] = []
         self.holds = False
         # What waits to be committed: bodies, and how they are answered.
@@ -186,7 +186,7 @@ class ShortWay:
         found = dict(headers)
         if len(found) < len(headers) or not UNUSUAL.isdisjoint(found) or b"content-length" not in found:
             return None
-        return Visit(self.seen, int(found[b"content-length"]), AT, welcome=b"x-unknown" not in found)
+        return Visit(self.seen, AT, welcome=b"x-unknown" not in found)
 
     def take(self, visit: Visit, raw: bytes, answer: Callable[[bytes | None], object]) -> None:
         if raw[:1] != b"{":

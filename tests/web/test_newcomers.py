@@ -10,17 +10,18 @@ import socket
 import subprocess
 import sys
 import threading
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from calls.management.crowd import ABSENT, SIZE, Crowd, make_counts
+from calls.management.crowd import ABSENT, Crowd, make_counts
 from phonegoggles import newcomers
 from phonegoggles.newcomers import Newcomers
 from phonegoggles.serving import RequestServer
-from tests.server import ROOT
+from tests.server import ROOT, until
 from tests.web.raw import PATIENCE, Application, Raw
 
 
@@ -113,22 +114,12 @@ def place() -> Iterator[Callable[[int], Place]]:
         one.counts.close()
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Wait for something that must become true."""
-    wait = threading.Event()
-    for _ in range(PATIENCE * 100):
-        if true():
-            return
-        wait.wait(0.01)
-    raise AssertionError
-
-
 # -- The counts -------------------------------------------------------------------------------------
 
 
 def test_counts_are_seen_from_all_places() -> None:
     with make_counts(3) as file:
-        assert os.fstat(file.fileno()).st_size == 3 * SIZE
+        assert os.fstat(file.fileno()).st_size == 3 * array("i").itemsize
         first, second = Crowd(file.fileno(), 0), Crowd(file.fileno(), 1)
         first.begin()
         for _ in range(3):

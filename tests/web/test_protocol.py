@@ -121,7 +121,7 @@ def test_django_s_answers_are_learnt_from_where_the_shortcut_may_follow(here: Se
     line = here.line()
     assert line.send(event(more=b"X-Unknown: 1\r\n")).answer().json["by"] == "django"
     assert here.shortcut.seen.times == 1
-    assert here.shortcut.seen.lines == b"content-type: application/json\r\n"
+    assert here.shortcut.seen.headers == (("Content-Type", "application/json"),)
 
 
 # -- In pieces, and several at once ---------------------------------------------------------------

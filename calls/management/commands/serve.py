@@ -18,13 +18,12 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from prometheus_client.multiprocess import mark_process_dead
 
 from calls.management.crowd import make_counts
+from calls.management.server import BACKLOG
 from calls.management.supervisor import SURROUNDINGS, Among, Child, Supervisor
 from calls.queries.readiness import readiness
 
 # Requests that Django answers at once, in each process; single events by the shortcut need no thread.
 THREADS = 64
-# How many newcomers wait in the system's queue.
-BACKLOG = 2048
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only to make a folder of our own in it
 
 
@@ -161,8 +160,7 @@ def listen(host: str, number: int) -> socket.socket:
     except ValueError:
         raise CommandError(f"--host must be an IP address, not {host!r}.") from None
     listener = socket.socket(socket.AF_INET6 if is_six else socket.AF_INET)
-    if os.name == "posix":
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, number))
         listener.listen(BACKLOG)
