@@ -71,12 +71,14 @@ def looked_at(user: Any, numbers: Iterable[str], *, what: Look, at: datetime, ca
 
 
 def flush() -> int:
-    """Write what waits, and return how much that was. What cannot be written waits on."""
+    """Write what waits by now, and return how much that was. What cannot be written waits on."""
     global _lost
     written = 0
     with _writing:
-        while _waiting:
-            batch = [_waiting.popleft() for _ in range(min(WRITTEN_AT_ONCE, len(_waiting)))]
+        # What comes meanwhile waits for the next time: else each few looks would have a transaction of their own.
+        to_write = len(_waiting)
+        while written < to_write:
+            batch = [_waiting.popleft() for _ in range(min(WRITTEN_AT_ONCE, to_write - written))]
             try:
                 with write_turn(), transaction.atomic():
                     _write(batch)
@@ -157,5 +159,6 @@ def _write_on() -> None:
 
 @atexit.register
 def _flush_at_the_end() -> None:
-    if _waiting and _thread is not None and _thread[0] == os.getpid():
-        flush()
+    if _thread is not None and _thread[0] == os.getpid():
+        while _waiting and flush():
+            pass

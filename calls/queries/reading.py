@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from django.conf import settings
-from django.db import connection, connections, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
 
@@ -51,12 +51,12 @@ def read(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
 
     Parameters are texts, numbers, instants and UUIDs; the database infers their types.
     """
-    if connection.vendor != "postgresql":
-        with connection.cursor() as plain:
+    wrapper: Any = connections[DEFAULT_DB_ALIAS]  # `connection` looks it up anew for each of its attributes
+    if wrapper.vendor != "postgresql":
+        with wrapper.cursor() as plain:
             plain.execute(sql, params)
             return list(plain.fetchall())
     began = monotonic()
-    wrapper: Any = connection
     pool = wrapper.pool if wrapper.connection is None else None
     with wrapper.wrap_database_errors:
         if pool is None:

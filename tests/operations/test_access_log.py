@@ -195,6 +195,25 @@ def test_a_log_that_cannot_be_written_breaks_no_read_and_loses_nothing(monkeypat
 
 
 @pytest.mark.django_db
+def test_looks_that_come_while_others_are_written_wait_for_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under load there are always some: each few would have a transaction, and the thread no end."""
+    user, write = User.objects.create_user("ada"), access_log._write
+
+    def slow(batch: Any) -> None:
+        if len(access_log._waiting) < 5:
+            looked_at(user, [OTHER], what=Look.HISTORY, at=at(1))
+        write(batch)
+
+    looked_at(user, [NUMBER, OTHER], what=Look.HISTORY, at=at(0))
+    with monkeypatch.context() as patch:
+        patch.setattr(access_log, "_write", slow)
+        patch.setattr(access_log, "WRITTEN_AT_ONCE", 1)
+        assert flush() == 2
+    assert flush() == 2
+    assert AccessLogEntry.objects.count() == 4
+
+
+@pytest.mark.django_db
 def test_a_user_who_is_gone_before_the_look_is_written_is_still_named() -> None:
     user = User.objects.create_user("ada")
     looked_at(user, [NUMBER], what=Look.HISTORY, at=at(0))
