@@ -26,7 +26,7 @@ from calls.models.calls import ID_LENGTH
 from calls.operations.access_log import looked_at
 from calls.queries.history import is_known
 from calls.queries.missed import MissedFilter, missed_calls
-from calls.queries.numbers import CALLS_AT_MOST, WINDOW, NumberFigures, counterparties_of, figures_of
+from calls.queries.numbers import CALLS_AT_MOST, WINDOW, NumberFigures, figures_of
 
 CALLS_A_PAGE = 25
 WAITS_AT_MOST = 5
@@ -64,7 +64,7 @@ def number_page(request: HttpRequest, address: str = "") -> HttpResponse:
         "calls_at_most": CALLS_AT_MOST,
         "counterparties": [
             {"number": number_link(one.number), "calls": one.calls, "answered": one.answered, "last": moment(one.last)}
-            for one in counterparties_of(address, at=at)
+            for one in figures.counterparties
         ],
         "waits": [wait_row(wait) for wait in missed_calls(MissedFilter(number=address), limit=WAITS_AT_MOST).waits],
         "all_calls_url": f"{reverse('admin:calls_call_changelist')}?{urlencode({'q': address})}",

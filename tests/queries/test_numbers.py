@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from calls.models import Call
 from calls.operations.record import record
 from calls.queries import numbers
-from calls.queries.numbers import WINDOW, counterparties_of, figures_of
+from calls.queries.numbers import WINDOW, figures_of
 from tests.build import at, build_event
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +69,7 @@ def test_the_counterparties_are_those_with_the_most_calls():
     for call in calls:
         if ADA in (call.calling_number, call.called_number):
             others[call.called_number if call.calling_number == ADA else call.calling_number] += 1
-    found = counterparties_of(ADA, at=at(0))
+    found = figures_of(ADA, at=at(0), zone=UTC).counterparties
     assert {one.number: one.calls for one in found} == dict(others)
     assert [one.calls for one in found] == sorted(others.values(), reverse=True)
 
@@ -77,7 +77,7 @@ def test_the_counterparties_are_those_with_the_most_calls():
 def test_a_number_without_calls_has_no_rates():
     found = figures_of(ADA, at=at(0), zone=UTC)
     assert (found.made.calls, found.made.answer_rate, found.received.average) == (0, None, None)
-    assert counterparties_of(ADA, at=at(0)) == []
+    assert found.counterparties == []
 
 
 def test_more_calls_than_are_counted_are_said_to_be_cut(monkeypatch: pytest.MonkeyPatch):
@@ -100,8 +100,7 @@ def test_a_number_is_read_from_its_two_indexes_only():
         cursor.execute("ANALYZE calls_call")
     with CaptureQueriesContext(connection) as queries:
         figures_of(ADA, at=at(0), zone=UTC)
-        counterparties_of(ADA, at=at(0))
-    assert len(queries) == 2
+    assert len(queries) == 1
     for query in queries.captured_queries:
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN {query['sql']}")
