@@ -1,4 +1,4 @@
-"""`manage.py import_events` of an NDJSON file, against COPY of as many events and an upsert of their calls."""
+"""`manage.py import_events` of an NDJSON file, against COPY of as many such events and an upsert of their calls."""
 
 import json
 import time
@@ -30,7 +30,7 @@ def measure(lab: Lab, tell: Callable[[str], None]) -> list[Figure]:
             lab.manage("import_events", str(path))
             return events / (time.perf_counter() - began)
 
-        copied = partial(copy.events_per_second, lab.url, seconds=lab.seconds, connections=CONNECTIONS, size=lab.batch)
+        copied = partial(copy.events_per_second, lab.url, events=events, connections=CONNECTIONS, size=lab.batch)
         sides = {
             "COPY and upsert": lambda: copied(name=lab.name()),
             "the same without references": lambda: copied(name=lab.name(), bare=True),

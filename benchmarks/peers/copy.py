@@ -6,6 +6,7 @@ Like them in all: columns, indexes, checks and references; or bare, which is wit
 import time
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -13,6 +14,9 @@ import psycopg
 
 LIKE = {"event": "calls_callevent", "call": "calls_call"}
 NOON = datetime(2024, 4, 1, 12, tzinfo=UTC)
+# So many batches are made ready at a time: of a thousand events, about a second's work.
+BATCHES_A_TURN = 30
+PATIENCE_SECONDS = 120
 STEPS = (("initiated", "INITIATE", 0), ("answered", "ANSWER", 5), ("ended", "DISCONNECT", 10))
 EVENT_COLUMNS = "call_id, source, event_id, type, word, occurred_at, received_at, calling_number, called_number"
 EVENT_TYPES = ("uuid", "text", "text", "text", "text", "timestamptz", "timestamptz", "text", "text")
@@ -46,11 +50,46 @@ def make_tables(url: str) -> None:
                 connection.execute(f"ALTER TABLE copied_{name} ADD {own}")
 
 
-def events_per_second(url: str, *, name: str, seconds: float, connections: int, size: int, bare: bool = False) -> float:
-    """Return how many events are copied a second; making the rows is not counted."""
-    kind = "bare" if bare else "copied"
-    with ProcessPoolExecutor(connections) as pool:
-        jobs = [pool.submit(_copy, url, kind, f"{name}-{number}", seconds, size) for number in range(connections)]
+class Turns:
+    """Has some processes make their rows, and then copy them, all at the same time."""
+
+    def __init__(self, context: Any, count: int) -> None:
+        self._all_here, self._goes_on = context.Barrier(count), context.Value("b")
+
+    def wait(self) -> None:
+        """Wait for the others."""
+        self._all_here.wait(PATIENCE_SECONDS)
+
+    def another(self, *, wanted: bool | None) -> bool:
+        """Say whether another turn begins; one of them knows, and `wanted` is None for the others."""
+        if wanted is not None:
+            self._goes_on.value = wanted
+        self.wait()
+        return bool(self._goes_on.value)
+
+
+# What the processes of a pool share: it can only be handed to them as they are begun.
+_turns: Turns
+
+
+def _begin(turns: Turns) -> None:
+    global _turns
+    _turns = turns
+
+
+def events_per_second(
+    url: str, *, name: str, seconds: float = 0, events: int = 0, connections: int, size: int, bare: bool = False
+) -> float:
+    """Return how many events are copied a second, in so many seconds, or of so many events.
+
+    Making the rows is not counted, and nobody copies meanwhile, who would have the machine to themselves.
+    """
+    kind, context = "bare" if bare else "copied", get_context()
+    with ProcessPoolExecutor(connections, context, _begin, (Turns(context, connections),)) as pool:
+        jobs = [
+            pool.submit(_copy, url, kind, f"{name}-{number}", seconds, events / connections, size, first=number == 0)
+            for number in range(connections)
+        ]
         return sum(job.result() for job in jobs)
 
 
@@ -68,23 +107,23 @@ def _rows(name: str, batch: int, size: int) -> tuple[list[Any], list[Any]]:
     return events[:size], calls
 
 
-def _copy(url: str, kind: str, name: str, seconds: float, size: int) -> float:
+def _copy(url: str, kind: str, name: str, seconds: float, wanted: float, size: int, *, first: bool) -> float:
     upsert = UPSERT.format(table=f"{kind}_call")
     spent, done, batch = 0.0, 0, 0
     with psycopg.connect(url) as connection:
         cursor = connection.cursor()
-        # Both connections share the machine for about as long as they were told; only the copying is timed.
-        while spent < seconds:
-            prepared = [_rows(name, batch + more, size) for more in range(8)]
+        while _turns.another(wanted=(spent < seconds or done < wanted) if first else None):
+            prepared = [_rows(name, batch + more, size) for more in range(BATCHES_A_TURN)]
             batch += len(prepared)
+            _turns.wait()
+            began = time.perf_counter()
             for events, calls in prepared:
-                began = time.perf_counter()
                 with cursor.copy(f"COPY {kind}_event ({EVENT_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
                     copy.set_types(EVENT_TYPES)
                     for row in events:
                         copy.write_row(row)
                 cursor.execute(upsert, [list(column) for column in zip(*calls, strict=True)])
                 connection.commit()
-                spent += time.perf_counter() - began
                 done += len(events)
+            spent += time.perf_counter() - began
     return done / spent

@@ -18,7 +18,8 @@ MOST = 500
 class KeysetPagination(BasePagination):
     """Pages in the order of a time and the id, `{"next", "previous", "results"}`.
 
-    The queryset's own ordering, a time and the id both up or both down, decides.
+    The queryset's own ordering, a time and the id both up or both down, decides. A view whose rows lie along several
+    indexes may have `ways()`, which returns a condition for each; they are read one by one and merged.
     """
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
@@ -31,9 +32,10 @@ class KeysetPagination(BasePagination):
         text = request.query_params.get("cursor")
         cursor = None if text is None else read_cursor(text, filters=(request.path, self.filters))
         limit = whole_number(request, "limit", default=DEFAULT_LIMIT, most=MOST)
-        return self._page(queryset, limit, cursor)
+        ways: list[Q] = view.ways() if hasattr(view, "ways") else []
+        return self._page(queryset, ways or [Q()], limit, cursor)
 
-    def _page(self, queryset: QuerySet[Any], limit: int, cursor: Cursor | None) -> list[Any]:
+    def _page(self, queryset: QuerySet[Any], ways: Sequence[Q], limit: int, cursor: Cursor | None) -> list[Any]:
         descending, field = _ordering(queryset)
         backwards = cursor is not None and cursor.backwards
         if cursor is not None:
@@ -45,7 +47,10 @@ class KeysetPagination(BasePagination):
             queryset = queryset.filter(Q(**{f"{field}__{step}e": cursor.started_at}), past)
         if backwards:
             queryset = queryset.reverse()
-        rows = list(queryset[: limit + 1])
+        found = {row.pk: row for way in ways for row in queryset.filter(way)[: limit + 1]}
+        rows = list(found.values())
+        if len(ways) > 1:
+            rows.sort(key=lambda row: (getattr(row, field), row.pk), reverse=descending != backwards)
         more = len(rows) > limit
         rows = rows[:limit]
         if backwards:

@@ -11,6 +11,7 @@ from calls.domain.numbers import canonical
 from calls.domain.recordings import RecordingStatus
 from calls.domain.vocabulary import OUTCOMES, RANKS, Anomaly, CallStatus
 from calls.models import Call, CallEvent, CallRecording, Client
+from calls.queries.along import along
 
 # A character after all that a number can have; what lies between a prefix and it begins with the prefix.
 AFTER_ALL = "\U0010ffff"
@@ -37,6 +38,12 @@ def with_number(number: str) -> Q:
     return Q(calling_number__in=addresses) | Q(called_number__in=addresses)
 
 
+def ways_to(number: str) -> list[Q]:
+    """Return the ways to the calls of a number, each along an index of its own; a call may be found on two of them."""
+    columns = ("calling_number", "called_number")
+    return [along(column, address) for column in columns for address in spellings(number)]
+
+
 def spellings(number: str) -> list[str]:
     """Return what a number may be stored as; a + is easily lost in an address, where it means a blank."""
     address = canonical(number)
@@ -45,7 +52,7 @@ def spellings(number: str) -> list[str]:
 
 def with_status(status: CallStatus) -> Q:
     """Return the condition that a call has a status, in words that lead to the index of calls over, or in progress."""
-    return Q(outcome=status) if status in OUTCOMES else Q(status=status, ended_at__isnull=True)
+    return along("outcome", status.value) if status in OUTCOMES else Q(status=status, ended_at__isnull=True)
 
 
 def with_anomaly(anomaly: Anomaly) -> Q:

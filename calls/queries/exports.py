@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from calls.domain.events import Event
 from calls.domain.vocabulary import RANKS, CallStatus, Direction
 from calls.models import Call, CallEvent
-from calls.queries.calls import spellings, with_status
+from calls.queries.calls import ways_to, with_status
 
 STRETCH = 1_000
 
@@ -53,9 +53,8 @@ def _next(calls: QuerySet[Call], number: str | None, stretch: int) -> list[Call]
     if number is None:
         return list(calls[:stretch])
     found = {}
-    for column in ("calling_number", "called_number"):
-        for spelling in spellings(number):
-            found.update({call.pk: call for call in calls.filter(**{column: spelling})[:stretch]})
+    for way in ways_to(number):
+        found.update({call.pk: call for call in calls.filter(way)[:stretch]})
     return sorted(found.values(), key=lambda call: (call.started_at, call.pk))[:stretch]
 
 

@@ -16,11 +16,12 @@ from django.db import connection
 from calls.domain.missed import UNANSWERED, WITHHELD, Contact, Returned, Wait
 from calls.domain.vocabulary import Direction
 from calls.models import Call
+from calls.queries.along import along_params, along_sql
 from calls.queries.missed_lines import complete
 from calls.queries.values import as_param, as_time, as_uuid
 
 # So many unanswered calls are looked through for one page.
-LOOK_THROUGH = 2_000
+LOOK_THROUGH = 1_000
 # How many lines are fetched at a time where all are wanted.
 STRETCH = 200
 
@@ -102,18 +103,18 @@ def _candidates(wanted: MissedFilter, after: Place | None) -> tuple[str, list[An
         where.append("(started_at, id) < (%s, %s)")
         values += [as_param(after.started_at), as_param(after.id)]
     if wanted.number is not None:
-        branches: list[tuple[str, list[Any]]] = [("calling_number = %s", [wanted.number])]
+        branches: list[tuple[str, Any]] = [("calling_number", wanted.number)]
     elif wanted.client is not None:
-        branches = [("client_id = %s", [wanted.client])]
+        branches = [("client_id", wanted.client)]
     else:
-        branches = [("outcome = %s", [status.value]) for status in UNANSWERED]
+        branches = [("outcome", status.value) for status in UNANSWERED]
     order = f"ORDER BY started_at DESC, id DESC LIMIT {LOOK_THROUGH}"
     selects = [
         f"SELECT * FROM (SELECT started_at, id, calling_number, client_id, direction, status FROM {_TABLE}"  # noqa: S608 - names of ours
-        f" WHERE {' AND '.join([condition, *where])} {order}) AS branch_{place}"
-        for place, (condition, _) in enumerate(branches)
+        f" WHERE {' AND '.join([along_sql(column), *where])} {order}) AS branch_{place}"
+        for place, (column, _) in enumerate(branches)
     ]
-    params = [value for _, own in branches for value in [*own, *values]]
+    params = [param for _, value in branches for param in [*along_params(value), *values]]
     return (
         f"SELECT {{columns}} FROM ({' UNION ALL '.join(selects)}) AS looked_through"  # noqa: S608 - names of ours
         " ORDER BY started_at DESC, id DESC LIMIT %s",

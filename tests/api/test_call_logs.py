@@ -1,6 +1,7 @@
 """`/api/call-logs/`: the list with its filters and pages, writing a call down, and one call in full."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -254,11 +255,21 @@ def test_the_newest_is_first_unless_asked_otherwise(analyst: Client) -> None:
 
 @pytest.mark.parametrize("ordering", ["-started_at", "started_at"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 10, 11])
-def test_pages_lead_forth_and_back_without_skip_or_repeat(analyst: Client, ordering: str, limit: int) -> None:
-    # Many start in the same instant, where only the id tells them apart.
-    record([build_event("initiated", number // 4, call_id=str(number)) for number in range(10)])
+@pytest.mark.parametrize("query", [{}, {"number": CALLER}, {"number": CALLER[1:], "status": "initiated"}])
+def test_pages_lead_forth_and_back_without_skip_or_repeat(
+    analyst: Client, ordering: str, limit: int, query: dict[str, str]
+) -> None:
+    # Many start in the same instant, where only the id tells them apart. The number has made some of the calls and
+    # received some, and one it made to itself.
+    parties = [(CALLER, CALLEE), (CALLEE, CALLER), (CALLER, CALLER), (CALLER, CALLEE)]
+    record(
+        [
+            build_event("initiated", number // 4, call_id=str(number), calling_number=calling, called_number=called)
+            for number, (calling, called) in zip(range(10), cycle(parties), strict=False)
+        ]
+    )
     whole = [row["id"] for row in listed(analyst, ordering=ordering)["results"]]
-    page = listed(analyst, ordering=ordering, limit=limit)
+    page = listed(analyst, ordering=ordering, limit=limit, **query)
     assert set(page) == {"next", "previous", "results"}
     assert page["previous"] is None
     pages = [page]
