@@ -12,7 +12,6 @@ from calls.admin.display import anomaly_labels, length, moment, status_label
 from calls.admin.keyset import Branch, Cursor, Page, find_page
 from calls.admin.search import CALL_ORDER
 from calls.models import Call, Client
-from calls.queries.along import along
 
 CALLS_AT_MOST = 20
 OTHER_CALLS_AT_MOST = 10
@@ -20,7 +19,7 @@ OTHER_CALLS_AT_MOST = 10
 
 def latest_calls_of(client: Client) -> tuple[list[dict[str, Any]], str]:
     """Return a client's latest calls, and where all are listed, if there are more."""
-    found = Call.objects.filter(along("client_id", client.pk)).order_by("-started_at", "-id").defer("notes")
+    found = Call.objects.filter(client=client).order_by("-started_at", "-id").defer("notes")
     calls = list(found[: CALLS_AT_MOST + 1])
     more = f"{reverse('admin:calls_call_changelist')}?client={client.pk}" if len(calls) > CALLS_AT_MOST else ""
     return [call_row(call) for call in calls[:CALLS_AT_MOST]], more

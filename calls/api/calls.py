@@ -44,7 +44,6 @@ from calls.operations import control
 from calls.operations.access_log import looked_at
 from calls.operations.control import Button, KnownCall
 from calls.operations.idempotency import Told
-from calls.queries.along import along
 from calls.queries.calls import all_calls, matching, ways_to, with_anomaly, with_number, with_recording, with_status
 from calls.web.errors import Conflict
 from calls.web.parameters import instant
@@ -57,10 +56,10 @@ class CallFilter(django_filters.FilterSet):
     status = django_filters.ChoiceFilter(choices=[(word, word) for word in CallStatus], method="by_status")
     direction = django_filters.ChoiceFilter(choices=[(word, word) for word in Direction])
     call_type = django_filters.ChoiceFilter(choices=[(word, word) for word in CallType])
-    client = WholeNumberFilter(field_name="client_id", method="by_index")
+    client = WholeNumberFilter(field_name="client_id")
     number = django_filters.CharFilter(method="by_number", help_text="Made or received by this number.")
     sip_call_id = ExactFilter(method="by_external_id")
-    handled_by = WholeNumberFilter(field_name="handled_by_id", method="by_index", help_text="The id of a user.")
+    handled_by = WholeNumberFilter(field_name="handled_by_id", help_text="The id of a user.")
     anomaly = django_filters.ChoiceFilter(
         choices=[(anomaly.code, anomaly.code) for anomaly in Anomaly], method="by_anomaly"
     )
@@ -83,10 +82,6 @@ class CallFilter(django_filters.FilterSet):
     def by_status(self, calls: QuerySet[Call], name: str, value: str) -> QuerySet[Call]:
         """Keep the calls with this status."""
         return calls.filter(with_status(CallStatus(value)))
-
-    def by_index(self, calls: QuerySet[Call], name: str, value: Any) -> QuerySet[Call]:
-        """Keep the calls with this value in a column that begins an index."""
-        return calls.filter(along(name, value))
 
     def by_number(self, calls: QuerySet[Call], name: str, value: str) -> QuerySet[Call]:
         """Keep the calls of a number."""

@@ -17,7 +17,6 @@ from calls.models import Call, Client, ClientNumber
 from calls.models.access_log import Look
 from calls.operations.access_log import looked_at
 from calls.operations.clients import NumberTaken, delete_client, set_numbers
-from calls.queries.along import along
 from calls.queries.calls import all_calls
 from calls.web.errors import Invalid
 from calls.web.schemas import errors
@@ -184,4 +183,4 @@ class ClientCallHistory(ListAPIView[Call]):
         client = get_object_or_404(Client.objects.all(), pk=self.kwargs["id"])
         numbers = client.numbers.values_list("number", flat=True)  # read only if the log is on
         looked_at(self.request.user, numbers, what=Look.CLIENT_HISTORY, at=timezone.now())
-        return all_calls().filter(along("client_id", client.pk))
+        return all_calls().filter(client=client)

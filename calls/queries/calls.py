@@ -11,7 +11,6 @@ from calls.domain.numbers import canonical
 from calls.domain.recordings import RecordingStatus
 from calls.domain.vocabulary import OUTCOMES, RANKS, Anomaly, CallStatus
 from calls.models import Call, CallEvent, CallRecording, Client
-from calls.queries.along import along
 
 # A character after all that a number can have; what lies between a prefix and it begins with the prefix.
 AFTER_ALL = "\U0010ffff"
@@ -41,7 +40,7 @@ def with_number(number: str) -> Q:
 def ways_to(number: str) -> list[Q]:
     """Return the ways to the calls of a number, each along an index of its own; a call may be found on two of them."""
     columns = ("calling_number", "called_number")
-    return [along(column, address) for column in columns for address in spellings(number)]
+    return [Q(**{column: address}) for column in columns for address in spellings(number)]
 
 
 def spellings(number: str) -> list[str]:
@@ -52,7 +51,7 @@ def spellings(number: str) -> list[str]:
 
 def with_status(status: CallStatus) -> Q:
     """Return the condition that a call has a status, in words that lead to the index of calls over, or in progress."""
-    return along("outcome", status.value) if status in OUTCOMES else Q(status=status, ended_at__isnull=True)
+    return Q(outcome=status) if status in OUTCOMES else Q(status=status, ended_at__isnull=True)
 
 
 def with_anomaly(anomaly: Anomaly) -> Q:

@@ -13,7 +13,6 @@ from uuid import UUID
 
 from calls.domain.history import BY_SEEN, LABELS, HistoryEntry, Label, Seen
 from calls.models import Call
-from calls.queries.along import along_params, along_sql
 from calls.queries.reading import read
 from calls.queries.values import as_param, as_time, as_uuid
 
@@ -87,7 +86,7 @@ def history_of(
         if select:
             selects.append(select)
             # A number that calls itself has one entry, as the caller.
-            params += [*along_params(wanted.number), *([] if called_out else [wanted.number]), *bounds, limit]
+            params += [*([wanted.number] if called_out else [wanted.number, wanted.number]), *bounds, limit]
     if not selects:
         return []
     rows = read(f"{' UNION ALL '.join(selects)} {outer}", [*params, limit])
@@ -130,7 +129,7 @@ def _branch(
     ]
     if not allowed:
         return "", outer
-    where = [along_sql("calling_number") if called_out else f"{along_sql('called_number')} AND calling_number <> %s"]
+    where = ["calling_number = %s" if called_out else "called_number = %s AND calling_number <> %s"]
     where.append(f"({' OR '.join(allowed)})")
     if start:
         where.append("started_at >= %s")

@@ -9,7 +9,6 @@ from django.db import connection
 from calls.domain.missed import UNANSWERED, Contact, Leg, Returned, Wait, extend
 from calls.domain.vocabulary import Direction
 from calls.models import Call, Client
-from calls.queries.along import along_params, along_sql
 from calls.queries.values import as_param, as_time, as_uuid
 
 # So many calls of one caller, each way, are counted for one line.
@@ -50,11 +49,11 @@ def _legs(waits: list[Wait], *, inbound: bool) -> list[tuple[int, Any, Any]]:
         selects.append(
             f"SELECT * FROM (SELECT {place} AS place, started_at,"  # noqa: S608 - names of ours
             " CASE WHEN answered_at IS NULL THEN 0 ELSE 1 END AS answered"
-            f" FROM {_TABLE} WHERE {along_sql(column)}{bound} AND direction = '{direction}'"
+            f" FROM {_TABLE} WHERE {column} = %s{bound} AND direction = '{direction}'"
             f" AND (answered_at IS NOT NULL OR {_MISSED})"
             f" ORDER BY started_at DESC LIMIT {CALLS_A_LINE}) AS leg_{place}"
         )
-        params += [*along_params(wait.caller), *([] if until is None else [as_param(until)])]
+        params += [wait.caller] if until is None else [wait.caller, as_param(until)]
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(selects), params)
         return list(cursor.fetchall())

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from calls.models import Call
-from calls.queries.along import along_params, along_sql
 from calls.queries.statistics import mean, percentage
 from calls.queries.values import as_param, as_time
 
@@ -127,8 +126,8 @@ def _recent() -> str:
     """Return the SQL of the number's newest calls; one with itself counts once, as made."""
     columns = "started_at, answered_at, ended_at, duration"
     branches = [
-        (1, "called_number", along_sql("calling_number")),
-        (0, "calling_number", f"{along_sql('called_number')} AND calling_number <> %s"),
+        (1, "called_number", "calling_number = %s"),
+        (0, "calling_number", "called_number = %s AND calling_number <> %s"),
     ]
     selects = [
         f"SELECT * FROM (SELECT {made} AS made, {other} AS other, {columns} FROM {_TABLE}"  # noqa: S608 - names of ours
@@ -139,8 +138,8 @@ def _recent() -> str:
 
 
 def _params(number: str, since: datetime) -> list[Any]:
-    start, value = as_param(since), along_params(number)
-    return [*value, start, *value, number, start]
+    start = as_param(since)
+    return [number, start, number, number, start]
 
 
 def _run(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
