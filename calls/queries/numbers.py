@@ -115,6 +115,8 @@ def figures_of(number: str, *, at: datetime, zone: ZoneInfo) -> NumberFigures:
         oldest[made] = min(oldest.get(made, as_time(moment)), as_time(moment))
         local = datetime.fromtimestamp(int(place) * HOUR, UTC).astimezone(zone)
         found.heat[local.weekday()][local.hour] += calls
+    # No database promises to keep the order of one part of a union.
+    found.counterparties.sort(key=lambda one: (-one.calls, -one.last.timestamp(), one.number))
     # Where one direction was cut short, the figures of both begin at different times: say the later one.
     cuts = [oldest[made] for made, traffic in ((1, found.made), (0, found.received)) if traffic.calls >= CALLS_AT_MOST]
     if cuts:
