@@ -406,7 +406,8 @@ def test(options: argparse.Namespace) -> int:
             run_checks(report, python, scratch)
         # Each worker has a database of its own. "load" keeps pytest-django's order, which "loadfile" does not: tests
         # with real transactions come last, because they empty the tables that migrations have filled.
-        words: list[str] = options.more or ["-n", "auto", "--dist", "load"]
+        # There is one worker more than processors, because many tests wait for servers that they have started.
+        words: list[str] = options.more or ["-n", str((os.cpu_count() or 1) + 1), "--dist", "load"]
         environ, left_out = dict(os.environ), []
         chromium = find_chromium()
         if chromium:
